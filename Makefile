@@ -1,0 +1,101 @@
+# Everything a contributor or a CI runs. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# uv as found on the machine, if it is new enough to read dependency groups; otherwise one of our own in the venv.
+UV = $$(if uv pip install --help 2>/dev/null | grep -q -e --group; then echo uv; else echo $(BIN)/uv; fi)
+
+# The oldest supported and every newer line of Airflow that `make matrix` tests; the last is the one in .venv.
+AIRFLOW_OLDER := 2.11.2 3.0.6 3.1.8 3.2.2
+AIRFLOW_NEWEST := 3.3.2
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+
+.PHONY: help
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(STAMP)  ## install everything into .venv (free when nothing changed)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  if [ "$(UV)" = uv ]; then uv venv --quiet --clear --python "$$(command -v $(PYTHON))" $(VENV); \
+	  else $(PYTHON) -m venv --clear $(VENV); fi
+	@[ "$(UV)" = uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[demo]' --group dev
+	@touch $@
+
+.PHONY: test
+test: format-check lint types imports $(STAMP)  ## what CI runs: format, lint, types, import rules, all tests, the example DAGs
+	$(BIN)/pytest --cov
+
+.PHONY: check
+check: test  ## the same as `make test`
+
+.PHONY: unit
+unit: $(STAMP)  ## pytest alone; ARGS="-k name" narrows it
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: format
+format: $(STAMP)  ## let ruff format and fix what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: format-check
+format-check: $(STAMP)
+	$(BIN)/ruff format --check .
+
+.PHONY: lint
+lint: $(STAMP)  ## ruff's rules
+	$(BIN)/ruff check .
+
+.PHONY: types
+types: $(STAMP)  ## mypy, strict
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: $(STAMP)  ## who may import whom
+	$(BIN)/lint-imports --no-cache
+
+.PHONY: matrix
+matrix: $(STAMP)  ## the tests on every supported line of Airflow, each in its own environment
+	@UV="$(UV)" $(BIN)/python tests/matrix.py $(AIRFLOW_OLDER) $(AIRFLOW_NEWEST)
+
+.PHONY: matrix-ends
+matrix-ends: $(STAMP)  ## the same on the oldest and the newest only
+	@UV="$(UV)" $(BIN)/python tests/matrix.py $(firstword $(AIRFLOW_OLDER)) $(AIRFLOW_NEWEST)
+
+.PHONY: demo
+demo: $(STAMP)  ## a Fivetran, a warehouse and dbt on this machine: one run from sync to models
+	@exec $(BIN)/python example_dags/demo/run.py
+
+.PHONY: demo-ui
+demo-ui: $(STAMP)  ## the same with Airflow's web interface, until Ctrl-C
+	@exec $(BIN)/python example_dags/demo/run.py --ui
+
+.PHONY: constraints
+constraints:  ## resolve anew and rewrite the constraints files
+	@mkdir -p constraints
+	@echo "apache-airflow==$(AIRFLOW_NEWEST)" | $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate \
+	  --extra demo --group dev pyproject.toml - --output-file constraints.txt
+	@for version in $(AIRFLOW_OLDER); do \
+	  echo "apache-airflow==$$version" | $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate \
+	    --extra simulator --group test pyproject.toml - --output-file constraints/airflow-$$version.txt || exit 1; \
+	done
+
+.PHONY: clean
+clean:  ## remove what was built, but no environment (`make clean-all` does)
+	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo
+	find airflow_provider_fivetran tests example_dags -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: clean-all
+clean-all: clean
+	rm -rf $(VENV) .venvs
