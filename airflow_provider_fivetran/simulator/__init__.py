@@ -1,0 +1,11 @@
+"""A local Fivetran for laptops, tests and CI. It shares no code with the provider, so that it can be a witness."""
+
+from __future__ import annotations
+
+from .faults import Fault
+from .records import Run, SyncPlan
+from .simulator import Simulator
+from .switches import Switches
+from .traffic import Request
+
+__all__ = ["Fault", "Request", "Run", "Simulator", "Switches", "SyncPlan"]

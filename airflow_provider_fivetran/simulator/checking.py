@@ -1,0 +1,28 @@
+"""Checks of values that people and other processes hand in; each message names the field, the value and what is allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WORDS = {bool: "true or false", str: "a string", type(None): "null", dict: "an object", list: "a list"}
+
+
+def check_choices(name: str, value: object, allowed: Iterable[object]) -> None:
+    choices = list(allowed)
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; allowed: {', '.join(map(str, choices))}")
+
+
+def check_types(name: str, value: object, *types: type) -> None:
+    if not isinstance(value, types):
+        allowed = " or ".join(_WORDS.get(kind, kind.__name__) for kind in types)
+        raise ValueError(f"{name} is {value!r}; allowed: {allowed}")
+
+
+def check_numbers(name: str, value: object, *, least: float = 0.0) -> None:
+    # A bool is an int in Python, but nobody means one second by True.
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+        raise ValueError(f"{name} is {value!r}; allowed: a number of at least {least:g}")

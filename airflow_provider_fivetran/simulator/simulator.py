@@ -1,0 +1,175 @@
+"""The simulator as tests and programs hold it: an account, its clock, its faults, its log, and a way to serve them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .account import DEFAULT_GROUP, Account
+from .clock import Clock
+from .faults import Faults
+from .problems import too_many
+from .records import Group, Key, SyncPlan, User
+from .switches import Switches
+from .traffic import Budget, Request, count
+from .transformations import Transformation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .landing import Landing
+    from .records import Connection, Run
+
+
+class Simulator:
+    """A local Fivetran.
+
+    ``speed`` is how many simulated seconds pass in one real second; 0 makes a clock that only
+    ``simulator.clock.advance(seconds)`` moves. ``duckdb`` names a file into which syncs land rows.
+    """
+
+    def __init__(self, *, speed: float = 1.0, seed: int = 0, duckdb: str | Path | None = None) -> None:
+        self.seed = seed
+        self.clock = Clock(speed)
+        self.switches = Switches()
+        self.faults = Faults(seed)
+        self.requests: list[Request] = []
+        self.account = Account(self.clock, self.switches, seed=seed, lands=duckdb is not None)
+        self._landing = _open_landing(duckdb, seed)
+        self._budget = Budget()
+        self._setup_test_budget = Budget()
+
+    @contextmanager
+    def serving(self, *, host: str = "127.0.0.1", port: int = 0, any_host: bool = False) -> Iterator[str]:
+        """Serve from a thread until the block ends; gives the base URL."""
+        # The web server is imported where it is needed, so that plans and faults can be described without it.
+        from .server import Server  # noqa: PLC0415
+
+        with Server(self, host, port, any_host=any_host).running() as url:
+            yield url
+
+    def reset(self) -> None:
+        """Forget everything but the speed: account, faults, switches, log and budgets."""
+        with self.account.lock:
+            self.faults.clear()
+            self.requests.clear()
+            self.switches.update(**vars(Switches()))
+            self._budget.clear()
+            self._setup_test_budget.clear()
+            self.account.clear()
+
+    # -- describing the account ----------------------------------------------------------------------------------
+
+    def add_key(self, key: str, secret: str, **rights: Any) -> Key:
+        """Add a key, or give it a new secret. ``rights``: may_list, may_read_history, may_write, groups, system."""
+        if rights.get("groups") is not None:
+            rights["groups"] = frozenset(rights["groups"])
+        made = Key(key=key, secret=secret, **rights)
+        self.account.put_key(made)
+        return made
+
+    def revoke(self, key: str) -> None:
+        """From now on the key is refused with 401."""
+        self.account.keys.pop(key, None)
+
+    def add_group(self, group_id: str, name: str | None = None, **fields: Any) -> Group:
+        """Add a group and the destination that shares its id."""
+        group = Group(id=group_id, name=name or group_id, created_at=self.clock.now(), **fields)
+        self.account.add_group(group)
+        return group
+
+    def add_user(self, user_id: str, email: str, **fields: Any) -> User:
+        user = User(id=user_id, email=email, created_at=self.clock.now(), **fields)
+        self.account.users[user_id] = user
+        return user
+
+    def add_connection(self, connection_id: str, **fields: Any) -> Connection:
+        """Add a connection.
+
+        ``fields`` are those of :class:`~.records.Connection`, above all ``group_id``, ``service``, ``schema``,
+        ``paused``, ``setup_state``, ``schedule_type``, ``sync_frequency``, ``every``, ``succeeded_at``, ``failed_at``,
+        ``historical``, and the plans: ``plans`` are used one for each sync, ``default_plan`` afterwards.
+        """
+        if fields.get("setup_state", "connected") != "connected":
+            fields.setdefault("setup_test_status", "FAILED")
+        return self.account.add_connection(connection_id, **fields)
+
+    def add_transformation(
+        self, transformation_id: str, *, group_id: str = DEFAULT_GROUP, **fields: Any
+    ) -> Transformation:
+        """Add a transformation: ``duration``, ``queue_delay`` and ``outcome`` say how its runs go."""
+        made = Transformation(id=transformation_id, group_id=group_id, created_at=self.clock.now(), **fields)
+        self.account.add_transformation(made)
+        return made
+
+    # -- what happens in it --------------------------------------------------------------------------------------
+
+    def start_sync(self, connection_id: str) -> Run | None:
+        return self.account.start_sync(connection_id)
+
+    def pause(self, connection_id: str) -> None:
+        self.account.pause(connection_id)
+
+    def unpause(self, connection_id: str) -> None:
+        self.account.unpause(connection_id)
+
+    def cancel(self, connection_id: str) -> None:
+        self.account.cancel(connection_id)
+
+    def delete(self, connection_id: str) -> None:
+        self.account.delete(connection_id)
+
+    def break_setup(self, connection_id: str, *, test_heals: bool = False) -> None:
+        self.account.break_setup(connection_id, test_heals=test_heals)
+
+    def set_plan(self, connection_id: str, plan: SyncPlan) -> None:
+        """Plan all syncs to come; the one that runs keeps its plan."""
+        with self.account.lock:
+            connection = self.account.connection(connection_id)
+            connection.plans.clear()
+            connection.default_plan = plan
+
+    def tick(self) -> None:
+        """Bring the account up to the present and write the rows that are due. A served simulator does so itself."""
+        for connection, run in self.account.ready_to_land():
+            error = self._landing.land(connection.schema, self.clock.now()) if self._landing else None
+            self.account.landed(connection, run, error)
+
+    # -- what happened -------------------------------------------------------------------------------------------
+
+    def runs(self, connection_id: str) -> list[Run]:
+        """The truth: every sync that started, oldest first."""
+        return self.account.runs(connection_id)
+
+    def accepted(self, connection_id: str) -> list[Run]:
+        """Like :meth:`runs`, with those that were accepted and have not started or never will."""
+        return self.account.accepted(connection_id)
+
+    def count(self, method: str | None = None, path: str | None = None) -> int:
+        """How many requests used this method and have a path in which this regular expression is found."""
+        return count(list(self.requests), method, path)
+
+    # -- budgets -------------------------------------------------------------------------------------------------
+
+    def spend_request(self) -> int:
+        """Count a request; the number that remains, or the refusal."""
+        return self._spend(self._budget, self.switches.hourly_budget)
+
+    def spend_setup_test(self) -> None:
+        self._spend(self._setup_test_budget, self.switches.setup_test_budget)
+
+    def _spend(self, budget: Budget, limit: int) -> int:
+        now = self.clock.now()
+        remaining = budget.spend(now, limit)
+        if remaining is None:
+            raise too_many(limit, self.clock.real_seconds(budget.seconds_until_free(now)))
+        return remaining
+
+
+def _open_landing(path: str | Path | None, seed: int) -> Landing | None:
+    if path is None:
+        return None
+    from .landing import Landing  # noqa: PLC0415 - duckdb is an extra
+
+    return Landing(path, seed)
