@@ -30,7 +30,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  if [ "$(UV)" = uv ]; then uv venv --quiet --clear --python "$$(command -v $(PYTHON))" $(VENV); \
 	  else $(PYTHON) -m venv --clear $(VENV); fi
 	@[ "$(UV)" = uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[demo]' --group dev
+	@echo "installing into $(VENV)"
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[demo]' --group dev
 	@touch $@
 
 .PHONY: test
