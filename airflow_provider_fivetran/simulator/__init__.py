@@ -1,4 +1,4 @@
-"""A local Fivetran for laptops, tests and CI. It shares no code with the provider, so that it can be a witness."""
+"""A local Fivetran for laptops, tests and CI. It shares no code with the provider: it is a witness."""
 
 from __future__ import annotations
 

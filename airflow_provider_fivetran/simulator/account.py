@@ -1,4 +1,4 @@
-"""The account: everything Fivetran would remember, behind one lock, brought up to date whenever somebody looks."""
+"""The account: all that Fivetran would remember, behind one lock, brought up to date when somebody looks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from .checking import check_choices, check_numbers
 from .problems import conflict, not_found
 from .records import Connection, Group, Key, ScheduleType, SetupState, SyncFrequency, SyncPlan, User
 from .syncs import Syncs
-from .transformations import Transformation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .records import Run
     from .switches import Switches
+    from .transformations import Transformation
 
 DEFAULT_GROUP = "sim_group"
 DEFAULT_USER = "sim_user"
@@ -56,7 +56,7 @@ class Account:
             self.keys: dict[str, Key] = {}
             self.put_key(Key(key=DEFAULT_KEY[0], secret=DEFAULT_KEY[1]))
 
-    # -- keys, groups, users -------------------------------------------------------------------------------------
+    # -- keys, groups, users --
 
     def put_key(self, key: Key) -> None:
         with self.lock:
@@ -72,7 +72,7 @@ class Account:
                 raise not_found(kind, group_id)
             return self.groups[group_id]
 
-    # -- connections ---------------------------------------------------------------------------------------------
+    # -- connections --
 
     def set_default_plan(self, plan: SyncPlan) -> None:
         """The plan of connections that are added without one."""
@@ -128,6 +128,11 @@ class Account:
         """Every sync of a connection that really started, also of one deleted since, oldest first."""
         return [run for run in self.accepted(connection_id) if run.started_at is not None]
 
+    def known_ids(self) -> list[str]:
+        """Every connection that ever was, also those deleted since."""
+        with self.lock:
+            return list(self._syncs.log)
+
     def accepted(self, connection_id: str) -> list[Run]:
         """Every sync that was ever accepted, also those that never started."""
         with self.lock:
@@ -137,7 +142,7 @@ class Account:
                 self.connection(connection_id)
             return list(self._syncs.log[connection_id])
 
-    # -- what moves them -----------------------------------------------------------------------------------------
+    # -- what moves them --
 
     def advance(self) -> None:
         """Bring everything up to the present."""
@@ -241,7 +246,7 @@ class Account:
                 {"title": "Validating access", "status": connection.setup_test_status, "message": message},
             ]
 
-    # -- landing -------------------------------------------------------------------------------------------------
+    # -- landing --
 
     def ready_to_land(self) -> list[tuple[Connection, Run]]:
         """The runs whose rows have to be written before they have ended well."""
@@ -254,7 +259,7 @@ class Account:
         with self.lock:
             self._syncs.landed(connection, run, self.clock.now(), error)
 
-    # -- transformations -----------------------------------------------------------------------------------------
+    # -- transformations --
 
     def add_transformation(self, transformation: Transformation) -> None:
         with self.lock:
@@ -269,7 +274,7 @@ class Account:
             transformation.advance(self.clock.now())
             return transformation
 
-    # -- helpers -------------------------------------------------------------------------------------------------
+    # -- helpers --
 
     def _new_id(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fastapi.responses import JSONResponse
 
-from .problems import ApiError, invalid
+from .problems import invalid
 from .shapes import without_unset
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
+    from .problems import ApiError
     from .simulator import Simulator
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""What the definition allows in request bodies: the type of each field, and the values where they are listed."""
+"""What the definition allows in request bodies: the type of each field, or its values where listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of values that people and other processes hand in; each message names the field, the value and what is allowed."""
+"""Checks of values handed in from outside; each message names the field, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def check_choices(name: str, value: object, allowed: Iterable[object]) -> None:
 def check_types(name: str, value: object, *types: type) -> None:
     if not isinstance(value, types):
         allowed = " or ".join(_WORDS.get(kind, kind.__name__) for kind in types)
-        raise ValueError(f"{name} is {value!r}; allowed: {allowed}")
+        # To whoever handed it in it is one wrong value among others.
+        raise ValueError(f"{name} is {value!r}; allowed: {allowed}")  # noqa: TRY004
 
 
 def check_numbers(name: str, value: object, *, least: float = 0.0) -> None:

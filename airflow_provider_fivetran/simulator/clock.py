@@ -6,6 +6,8 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+from .checking import check_numbers
+
 
 class Clock:
     """Time as the simulated Fivetran sees it.
@@ -15,7 +17,7 @@ class Clock:
     """
 
     def __init__(self, speed: float = 1.0, start: datetime | None = None) -> None:
-        _refuse_negative("speed", speed)
+        check_numbers("speed", speed)
         self._lock = threading.Lock()
         self._speed = speed
         self._start = start or datetime.now(UTC)
@@ -27,7 +29,7 @@ class Clock:
 
     @speed.setter
     def speed(self, value: float) -> None:
-        _refuse_negative("speed", value)
+        check_numbers("speed", value)
         with self._lock:
             # What has passed so far passed at the old speed.
             self._start, self._started = self._read(), time.monotonic()
@@ -39,7 +41,7 @@ class Clock:
 
     def advance(self, seconds: float) -> datetime:
         """Move the clock forward and return the new time."""
-        _refuse_negative("seconds", seconds)
+        check_numbers("seconds", seconds)
         with self._lock:
             self._start += timedelta(seconds=seconds)
             return self._read()
@@ -50,8 +52,3 @@ class Clock:
 
     def _read(self) -> datetime:
         return self._start + timedelta(seconds=(time.monotonic() - self._started) * self._speed)
-
-
-def _refuse_negative(name: str, value: float) -> None:
-    if value < 0:
-        raise ValueError(f"{name} must not be negative, got {value!r}")

@@ -1,4 +1,4 @@
-"""Faults of the network and of Fivetran itself: which request suffers which, decided by rule and seeded chance."""
+"""Faults of the network and of Fivetran itself: rules and seeded chance decide which request suffers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door every request passes: it keeps the log, lets faults strike, checks the key, and counts the budget."""
+"""The door every request passes: it keeps the log, lets faults strike, checks keys, counts the budget."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Gate:
             await asyncio.sleep(visit.fault.seconds)
         if answer is None:
             self._drop(scope, visit.fault is not None and visit.fault.kind == "reset")
-            # Until the server has seen its connection go, returning would look like an application that failed.
+            # Until the server has seen its connection go, returning would look like a failed application.
             while (await receive())["type"] != "http.disconnect":
                 continue
             return
@@ -211,7 +211,7 @@ async def _read(receive: Receive) -> bytes:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if not message.get("more_body", False):
             return body
 

@@ -53,8 +53,9 @@ class SyncPlan:
 class Run:
     """One sync as it really was: the truth against which verdicts are checked.
 
-    ``status`` is ``QUEUED`` or ``RUNNING`` at first, then what the sync history says: ``COMPLETED``, ``FAILURE``,
-    ``CANCELED``, ``INCOMPLETE``, ``RESCHEDULED`` or ``PAUSED``. One that was accepted and never began is ``DROPPED``.
+    ``status`` is ``QUEUED`` or ``RUNNING`` at first, then what the sync history says: ``COMPLETED``,
+    ``FAILURE``, ``CANCELED``, ``INCOMPLETE``, ``RESCHEDULED`` or ``PAUSED``. One that was accepted and never
+    began is ``DROPPED``.
     """
 
     sync_id: str

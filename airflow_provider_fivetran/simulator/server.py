@@ -1,4 +1,4 @@
-"""Runs the application in uvicorn: a socket of its own, a thread or the foreground, and connections that can be dropped."""
+"""Runs the application in uvicorn, on a socket whose connections can be dropped like a bad network's."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Server:
         while not stop.wait(_TICK):
             try:
                 self._simulator.tick()
-            except Exception:
+            except Exception:  # noqa: BLE001 - the clock must go on ticking for everybody else
                 _log.exception("The simulator could not move its account forward")
 
     def _drop(self, scope: Scope, reset: bool) -> None:  # noqa: FBT001 - part of the gate's one call

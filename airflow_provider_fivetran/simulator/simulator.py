@@ -1,4 +1,4 @@
-"""The simulator as tests and programs hold it: an account, its clock, its faults, its log, and a way to serve them."""
+"""The simulator as tests hold it: an account, its clock, its faults, its log, and a way to serve them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .account import DEFAULT_GROUP, Account
 from .clock import Clock
 from .faults import Faults
 from .problems import too_many
-from .records import Group, Key, SyncPlan, User
+from .records import Group, Key, User
 from .switches import Switches
-from .traffic import Budget, Request, count
+from .traffic import Budget, count
 from .transformations import Transformation
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .landing import Landing
-    from .records import Connection, Run
+    from .records import Connection, Run, SyncPlan
+    from .traffic import Request
 
 
 class Simulator:
@@ -59,10 +60,10 @@ class Simulator:
             self._setup_test_budget.clear()
             self.account.clear()
 
-    # -- describing the account ----------------------------------------------------------------------------------
+    # -- describing the account --
 
     def add_key(self, key: str, secret: str, **rights: Any) -> Key:
-        """Add a key, or give it a new secret. ``rights``: may_list, may_read_history, may_write, groups, system."""
+        """Add a key, or give it a new secret; ``rights`` are those of :class:`~.records.Key`."""
         if rights.get("groups") is not None:
             rights["groups"] = frozenset(rights["groups"])
         made = Key(key=key, secret=secret, **rights)
@@ -87,9 +88,9 @@ class Simulator:
     def add_connection(self, connection_id: str, **fields: Any) -> Connection:
         """Add a connection.
 
-        ``fields`` are those of :class:`~.records.Connection`, above all ``group_id``, ``service``, ``schema``,
-        ``paused``, ``setup_state``, ``schedule_type``, ``sync_frequency``, ``every``, ``succeeded_at``, ``failed_at``,
-        ``historical``, and the plans: ``plans`` are used one for each sync, ``default_plan`` afterwards.
+        ``fields`` are those of :class:`~.records.Connection`: ``group_id``, ``service``, ``schema``,
+        ``paused``, ``setup_state``, ``schedule_type``, ``every``, ``succeeded_at`` and so on. ``plans`` are
+        used one for each sync, ``default_plan`` afterwards.
         """
         if fields.get("setup_state", "connected") != "connected":
             fields.setdefault("setup_test_status", "FAILED")
@@ -103,7 +104,7 @@ class Simulator:
         self.account.add_transformation(made)
         return made
 
-    # -- what happens in it --------------------------------------------------------------------------------------
+    # -- what happens in it --
 
     def start_sync(self, connection_id: str) -> Run | None:
         return self.account.start_sync(connection_id)
@@ -131,12 +132,15 @@ class Simulator:
             connection.default_plan = plan
 
     def tick(self) -> None:
-        """Bring the account up to the present and write the rows that are due. A served simulator does so itself."""
+        """Bring the account up to the present and write the rows that are due.
+
+        A simulator that is served does so by itself.
+        """
         for connection, run in self.account.ready_to_land():
             error = self._landing.land(connection.schema, self.clock.now()) if self._landing else None
             self.account.landed(connection, run, error)
 
-    # -- what happened -------------------------------------------------------------------------------------------
+    # -- what happened --
 
     def runs(self, connection_id: str) -> list[Run]:
         """The truth: every sync that started, oldest first."""
@@ -150,7 +154,7 @@ class Simulator:
         """How many requests used this method and have a path in which this regular expression is found."""
         return count(list(self.requests), method, path)
 
-    # -- budgets -------------------------------------------------------------------------------------------------
+    # -- budgets --
 
     def spend_request(self) -> int:
         """Count a request; the number that remains, or the refusal."""

@@ -1,4 +1,4 @@
-"""Where Fivetran's documentation is silent or accounts differ, a switch decides; each default is the likeliest answer."""
+"""Where Fivetran's documentation is silent or accounts differ, a switch decides; defaults are likeliest."""
 
 from __future__ import annotations
 

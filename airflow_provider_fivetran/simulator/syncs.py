@@ -1,4 +1,4 @@
-"""The life of a sync: accepted, started, ended, put off, stopped. Every change happens at the moment it was due."""
+"""The life of a sync: accepted, started, ended, put off, stopped. Each change happens when it was due."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Syncs:
         # Every run that was ever accepted, by connection id, in the order of acceptance.
         self.log: dict[str, list[Run]] = {}
 
-    # -- what callers ask for ------------------------------------------------------------------------------------
+    # -- what callers ask for --
 
     def accept(
         self,
@@ -106,11 +106,11 @@ class Syncs:
             self.accept(connection, at, "schedule")
 
     def enable(self, connection: Connection, at: datetime) -> None:
-        """Let the own schedule act from now on: what fell due in the meantime happens now, not in the past."""
+        """Let the own schedule act from now on: what fell due meanwhile happens now, not in the past."""
         connection.enabled_at = at
         self.advance(connection, at)
 
-    # -- time ----------------------------------------------------------------------------------------------------
+    # -- time --
 
     def advance(self, connection: Connection, now: datetime) -> None:
         """Let everything happen that was due up to now, each at its own time."""
@@ -165,7 +165,7 @@ class Syncs:
     def _stop(self, connection: Connection, at: datetime) -> None:
         self._end(connection, at, "PAUSED", "The connection was paused.")
 
-    # -- ends ----------------------------------------------------------------------------------------------------
+    # -- ends --
 
     def _finish(self, connection: Connection, at: datetime) -> None:
         """End the running sync as its plan says."""

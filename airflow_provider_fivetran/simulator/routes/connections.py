@@ -6,13 +6,18 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from ..account import Account
-from ..answers import page, simulator_of, success
-from ..bodies import CHANGED_CONNECTION, NEW_CONNECTION, check_fields, read_body
-from ..problems import ApiError, invalid
-from ..records import Connection
-from ..rights import readable, require_list, visible_connections
-from ..shapes import shape_connection, shape_schemas
+from airflow_provider_fivetran.simulator.account import Account
+from airflow_provider_fivetran.simulator.answers import page, simulator_of, success
+from airflow_provider_fivetran.simulator.bodies import (
+    CHANGED_CONNECTION,
+    NEW_CONNECTION,
+    check_fields,
+    read_body,
+)
+from airflow_provider_fivetran.simulator.problems import ApiError, invalid
+from airflow_provider_fivetran.simulator.records import Connection
+from airflow_provider_fivetran.simulator.rights import readable, require_list, visible_connections
+from airflow_provider_fivetran.simulator.shapes import shape_connection, shape_schemas
 
 router = APIRouter()
 

@@ -4,10 +4,21 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from ..answers import page, simulator_of, success
-from ..problems import not_found
-from ..rights import key_of, readable_group, require_list, visible_connections, visible_groups
-from ..shapes import shape_connection, shape_destination, shape_group, shape_user
+from airflow_provider_fivetran.simulator.answers import page, simulator_of, success
+from airflow_provider_fivetran.simulator.problems import not_found
+from airflow_provider_fivetran.simulator.rights import (
+    key_of,
+    readable_group,
+    require_list,
+    visible_connections,
+    visible_groups,
+)
+from airflow_provider_fivetran.simulator.shapes import (
+    shape_connection,
+    shape_destination,
+    shape_group,
+    shape_user,
+)
 
 router = APIRouter()
 

@@ -6,12 +6,19 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from ..answers import page, simulator_of, success
-from ..bodies import DISMISSED_WARNINGS, RESYNC, SYNC, check_fields, check_tables, read_body
-from ..problems import ApiError, forbidden, invalid, no_such_route
-from ..records import Connection, Run
-from ..rights import key_of, readable
-from ..shapes import shape_errors, shape_run, shape_warnings
+from airflow_provider_fivetran.simulator.answers import page, simulator_of, success
+from airflow_provider_fivetran.simulator.bodies import (
+    DISMISSED_WARNINGS,
+    RESYNC,
+    SYNC,
+    check_fields,
+    check_tables,
+    read_body,
+)
+from airflow_provider_fivetran.simulator.problems import ApiError, forbidden, invalid, no_such_route
+from airflow_provider_fivetran.simulator.records import Connection, Run
+from airflow_provider_fivetran.simulator.rights import key_of, readable
+from airflow_provider_fivetran.simulator.shapes import shape_errors, shape_run, shape_warnings
 
 router = APIRouter()
 
@@ -29,7 +36,7 @@ async def sync(request: Request, connection_id: str) -> JSONResponse:
 
 @router.post("/{connection_id}/force")
 async def force(request: Request, connection_id: str) -> JSONResponse:
-    """The old trigger, undocumented since 2023 and still in use; its callers send no body and often no type."""
+    """The old trigger: undocumented since 2023, still in use, mostly without a body or its type."""
     readable(request, connection_id)
     return _trigger(request, connection_id, force=True)
 

@@ -4,12 +4,12 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from ..answers import page, simulator_of, success
-from ..bodies import RUN_TRANSFORMATION, check_fields, read_body
-from ..problems import forbidden, invalid
-from ..rights import sees_group
-from ..shapes import shape_transformation
-from ..transformations import Transformation
+from airflow_provider_fivetran.simulator.answers import page, simulator_of, success
+from airflow_provider_fivetran.simulator.bodies import RUN_TRANSFORMATION, check_fields, read_body
+from airflow_provider_fivetran.simulator.problems import forbidden, invalid
+from airflow_provider_fivetran.simulator.rights import sees_group
+from airflow_provider_fivetran.simulator.shapes import shape_transformation
+from airflow_provider_fivetran.simulator.transformations import Transformation
 
 router = APIRouter()
 
