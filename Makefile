@@ -12,13 +12,19 @@ UV = $$(if uv pip install --help 2>/dev/null | grep -q -e --group; then echo uv;
 AIRFLOW_OLDER := 2.11.2 3.0.6 3.1.8 3.2.2
 AIRFLOW_NEWEST := 3.3.2
 
+# What an older line needs besides what it declares; `make constraints` writes it into that line's file.
+# 3.0: its in-process API answers 422 to everything under newer releases of FastAPI.
+PINS_3.0.6 := 'fastapi<0.118'
+# 3.2: FastAPI as in 3.3, which says so itself; svcs 26 keeps its registry where this Airflow does not look.
+PINS_3.2.2 := 'fastapi<0.137' 'svcs<26'
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
 
 .PHONY: help
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*  ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(STAMP)  ## install everything into .venv (free when nothing changed)
@@ -82,15 +88,13 @@ demo: $(STAMP)  ## a Fivetran, a warehouse and dbt on this machine: one run from
 demo-ui: $(STAMP)  ## the same with Airflow's web interface, until Ctrl-C
 	@exec $(BIN)/python example_dags/demo/run.py --ui
 
-.PHONY: constraints
-constraints:  ## resolve anew and rewrite the constraints files
-	@mkdir -p constraints
-	@echo "apache-airflow==$(AIRFLOW_NEWEST)" | $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate \
-	  --extra demo --group dev pyproject.toml - --output-file constraints.txt
-	@for version in $(AIRFLOW_OLDER); do \
-	  echo "apache-airflow==$$version" | $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate \
-	    --extra simulator --group test pyproject.toml - --output-file constraints/airflow-$$version.txt || exit 1; \
-	done
+COMPILE = $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate pyproject.toml -
+.PHONY: constraints $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)
+constraints: $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)  ## resolve anew and rewrite the constraints files
+	@echo apache-airflow==$(AIRFLOW_NEWEST) | $(COMPILE) --extra demo --group dev --output-file constraints.txt
+
+$(AIRFLOW_OLDER:%=constraints/airflow-%.txt): constraints/airflow-%.txt:
+	@printf '%s\n' apache-airflow==$* $(PINS_$*) | $(COMPILE) --extra simulator --group test --output-file $@
 
 .PHONY: clean
 clean:  ## remove what was built, but no environment (`make clean-all` does)
