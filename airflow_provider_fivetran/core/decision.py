@@ -1,0 +1,320 @@
+"""The one decision: what became of the awaited sync, from what Fivetran shows now.
+
+Everything that waits asks :func:`judge`. It does no I/O, keeps no state, reads no clock and never sleeps. The
+evidence, strongest first: the sync history, the two timestamps against the ticket's own two, the state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_fivetran.core import reports
+from airflow_provider_fivetran.core.cadence import pause_between_looks
+from airflow_provider_fivetran.core.history import ONE_SECOND, awaited_entry, history_window, is_another_end
+from airflow_provider_fivetran.core.ticket import Aim
+from airflow_provider_fivetran.core.verdicts import AskHistory, TriggerAgain, Waiting
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
+    from airflow_provider_fivetran.core.ticket import Ticket
+    from airflow_provider_fivetran.core.verdicts import Verdict
+
+__all__ = ["Seen", "judge"]
+
+# A state read right after a trigger may still be the one from before it.
+STATE_LAG = timedelta(seconds=60)
+# An end in the very second of the trigger that no history explains is held this long: if it was another sync's,
+# ours shows itself meanwhile. Longer when a sync is known to have been running.
+HOLD = timedelta(seconds=10)
+HOLD_AFTER_RESTART = timedelta(seconds=60)
+# How long the history may go on calling a sync running after the connection came to rest.
+HISTORY_LAG = timedelta(minutes=2)
+# When Fivetran puts a sync off without saying until when.
+UNANNOUNCED_PUT_OFF = timedelta(minutes=30)
+# A put-off lasts minutes to hours: that is watched, unless the user chose otherwise, at this pace.
+PUT_OFF_LOOKS = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one look showed, and what earlier looks of the same wait left to remember.
+
+    Losing the memory (a restarted triggerer) costs time, never the right verdict.
+    """
+
+    connection: Connection
+    history: tuple[SyncHistoryEntry, ...] | None = None
+    """``None``: not read at this look."""
+    history_absent: bool = False
+    """This account or key has no sync history."""
+    was_running: bool = False
+    """The awaited sync was seen running."""
+    at_rest_since: datetime | None = None
+    """When the connection was first found at rest after that, by our clock."""
+    put_off_since: datetime | None = None
+    """When the connection was first found rescheduled, by our clock."""
+    asked_about: tuple[datetime | None, datetime | None] | None = None
+    """The two timestamps for which the history was last read."""
+
+    @classmethod
+    def first(cls, ticket: Ticket, connection: Connection, now: datetime) -> Seen:
+        """The first look of a wait."""
+        return cls(connection=connection, was_running=ticket.aim is Aim.RUNNING).then(ticket, connection, now)
+
+    def then(self, ticket: Ticket, connection: Connection, now: datetime) -> Seen:
+        """The next look."""
+        # Right after a forced restart it may still be the old sync that is seen running.
+        ours = (
+            ticket.aim is Aim.RUNNING or ticket.sync_state != "syncing" or now >= ticket.asked_at + STATE_LAG
+        )
+        was_running = self.was_running or (connection.is_syncing and ours)
+        rests = was_running and not connection.is_syncing
+        return replace(
+            self,
+            connection=connection,
+            history=None,
+            was_running=was_running,
+            at_rest_since=(self.at_rest_since or now) if rests else None,
+            put_off_since=(self.put_off_since or now) if connection.is_rescheduled else None,
+        )
+
+    def with_history(self, ticket: Ticket, entries: tuple[SyncHistoryEntry, ...], now: datetime) -> Seen:
+        """The same look, with the sync history read."""
+        entry = awaited_entry(ticket, entries)
+        runs = entry is not None and entry.is_running
+        return replace(
+            self,
+            history=entries,
+            asked_about=self.timestamps,
+            was_running=self.was_running or runs,
+            at_rest_since=now
+            if runs and not self.connection.is_syncing and not self.at_rest_since
+            else self.at_rest_since,
+        )
+
+    def without_history(self) -> Seen:
+        """The same look; the sync history is not to be had here."""
+        return replace(self, history_absent=True)
+
+    @property
+    def timestamps(self) -> tuple[datetime | None, datetime | None]:
+        return (self.connection.succeeded_at, self.connection.failed_at)
+
+    @property
+    def can_ask(self) -> bool:
+        return self.history is None and not self.history_absent
+
+
+def judge(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
+    """What became of the awaited sync.
+
+    :param ticket: what is awaited.
+    :param seen: what Fivetran shows, and what was seen before.
+    :param now: our clock.
+    """
+    verdict = (
+        _by_history(ticket, seen, now) or _by_timestamps(ticket, seen, now) or _by_state(ticket, seen, now)
+    )
+    if not isinstance(verdict, Waiting):
+        return verdict
+    deadline = ticket.deadline(historical=seen.connection.status.is_historical)
+    if now >= deadline:
+        return reports.timed_out(ticket, verdict.saying, now)
+    return Waiting(min(verdict.until, deadline), verdict.saying)
+
+
+# --- the sync history -----------------------------------------------------------------------------------------
+
+
+def _by_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
+    entry = awaited_entry(ticket, seen.history) if seen.history is not None else None
+    if entry is None:
+        return None
+    if ticket.wait_while_syncing and seen.connection.is_syncing:
+        return _look_later(ticket, now, reports.SYNCING)
+    if entry.is_success:
+        return reports.succeeded(ticket, entry=entry)
+    if entry.is_failure:
+        return reports.failed(ticket, seen.connection, entry=entry)
+    if entry.is_stopped:
+        return _stopped(ticket, seen, entry)
+    if entry.is_running:
+        return _running_in_history(ticket, seen, now)
+    if entry.is_put_off:
+        return _put_off_in_history(ticket, seen, entry, now)
+    return None  # a word that is newer than this code: the other evidence decides
+
+
+def _stopped(ticket: Ticket, seen: Seen, entry: SyncHistoryEntry) -> Verdict:
+    if seen.connection.paused:
+        return reports.paused(ticket, seen.connection, entry=entry)
+    return reports.cancelled(ticket, seen.connection, entry=entry)
+
+
+def _running_in_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
+    if seen.at_rest_since is not None and now >= seen.at_rest_since + HISTORY_LAG:
+        return None  # the history lags too far behind to be believed
+    return _look_later(ticket, now, reports.SYNCING)
+
+
+def _put_off_in_history(ticket: Ticket, seen: Seen, entry: SyncHistoryEntry, now: datetime) -> Verdict | None:
+    if not seen.connection.is_at_rest or seen.connection.paused:
+        return None
+    # Neither put off any longer nor running again: it must start within the time that a start may take.
+    limit = ticket.our_clock(entry.ended_at or ticket.taken_at) + ticket.start_timeout
+    if now >= limit:
+        return reports.never_started(ticket, seen.connection, now)
+    return _look_later(ticket, now, reports.PUT_OFF_OVER, limit)
+
+
+# --- the two timestamps ---------------------------------------------------------------------------------------
+
+
+def _by_timestamps(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
+    if ticket.aim is Aim.SUCCESS_AFTER:
+        return _success_after(ticket, seen, now)
+    success = _ours(ticket, seen, seen.connection.succeeded_at, ticket.succeeded_at)
+    failure = _ours(ticket, seen, seen.connection.failed_at, ticket.failed_at)
+    ends = [moment for moment in (success, failure) if moment is not None]
+    if not ends:
+        return None
+    if seen.connection.is_syncing and (ticket.is_of_one_sync or ticket.wait_while_syncing):
+        # Another sync already runs. Only the history can tell the two apart; it is read once for each new end.
+        if seen.can_ask and ticket.is_of_one_sync and seen.asked_about != seen.timestamps:
+            return AskHistory(*history_window(ticket, now))
+        return _look_later(ticket, now, reports.SYNCING)
+    if seen.can_ask:
+        return AskHistory(*history_window(ticket, now))
+    # Of one sync the later of the two is the last word; of "the next to end" the earlier is.
+    end = min(ends) if ticket.aim is Aim.NEXT_END else max(ends)
+    held_until = _held_until(ticket, end)
+    if held_until is not None and now < held_until:
+        return _look_later(ticket, now, reports.HELD, held_until)
+    if end == success:
+        return reports.succeeded(ticket, ended_at=end)
+    return reports.failed(ticket, seen.connection, ended_at=end)
+
+
+def _ours(ticket: Ticket, seen: Seen, moment: datetime | None, before: datetime | None) -> datetime | None:
+    """The timestamp, if it is newer than its own predecessor and than the ticket, and not another sync's."""
+    if moment is None or moment <= ticket.taken_at or (before is not None and moment <= before):
+        return None
+    if ticket.is_of_one_sync and seen.history and is_another_end(ticket, seen.history, moment):
+        return None
+    return moment
+
+
+def _held_until(ticket: Ticket, end: datetime) -> datetime | None:
+    if ticket.aim is not Aim.TRIGGERED or end > (ticket.triggered_at or ticket.taken_at) + ONE_SECOND:
+        return None
+    return ticket.asked_at + (HOLD_AFTER_RESTART if ticket.sync_state == "syncing" else HOLD)
+
+
+def _success_after(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
+    success, failure = seen.timestamps
+    if seen.connection.is_syncing and ticket.wait_while_syncing:
+        return _look_later(ticket, now, reports.SYNCING)
+    if success is not None and success > ticket.taken_at:
+        return reports.succeeded(ticket, ended_at=success)
+    failed_last = failure is not None and (success is None or failure > success)
+    if failure is not None and failed_last and (failure > ticket.taken_at or ticket.older_failures_count):
+        return reports.failed(ticket, seen.connection, ended_at=failure)
+    return None
+
+
+# --- the state ------------------------------------------------------------------------------------------------
+
+
+def _by_state(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
+    connection = seen.connection
+    if connection.paused and not connection.is_syncing:
+        if seen.can_ask and ticket.is_of_one_sync:
+            return AskHistory(*history_window(ticket, now))
+        return reports.paused(ticket, connection)
+    if connection.is_syncing:
+        return _look_later(ticket, now, reports.STOPPING if connection.paused else reports.SYNCING)
+    if connection.is_rescheduled:
+        return _put_off(ticket, seen, now)
+    if not ticket.is_of_one_sync:
+        return _look_later(ticket, now, reports.NEXT)
+    if not connection.is_at_rest:
+        return _look_later(ticket, now, reports.unknown_state(connection))
+    if seen.was_running:
+        return _left_without_trace(ticket, seen, now)
+    return _not_started(ticket, seen, now)
+
+
+def _left_without_trace(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
+    """It ran, it no longer runs, and no timestamp moved: it was cancelled, unless the state is ahead of them."""
+    if seen.can_ask:
+        return AskHistory(*history_window(ticket, now))
+    if seen.at_rest_since is not None and seen.at_rest_since < now:
+        entry = awaited_entry(ticket, seen.history or ())
+        return reports.cancelled(ticket, seen.connection, entry=entry)
+    return _look_later(ticket, now, reports.VANISHED)
+
+
+def _not_started(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
+    if now < ticket.start_deadline:
+        return _look_later(ticket, now, reports.STARTING, ticket.start_deadline)
+    if seen.can_ask:
+        return AskHistory(*history_window(ticket, now))
+    return reports.never_started(ticket, seen.connection, now)
+
+
+def _put_off(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
+    """Fivetran put the sync off: ours, or one from before our trigger that still shows."""
+    connection, announced = seen.connection, seen.connection.status.rescheduled_for
+    if not ticket.is_of_one_sync:
+        return _watch_put_off(ticket, now, announced)
+    if _is_the_old_put_off(ticket, connection, now):
+        return _not_started(ticket, seen, now)
+    if ticket.fail_when_rescheduled:
+        return reports.rescheduled(ticket, connection)
+    if connection.schedule_type == "manual":
+        return _put_off_under_manual(ticket, seen, now)
+    # Under the automatic schedule Fivetran starts it again by itself.
+    if announced is not None and now >= ticket.our_clock(announced) + ticket.start_timeout:
+        return reports.never_started(ticket, connection, now)
+    return _watch_put_off(ticket, now, announced)
+
+
+def _is_the_old_put_off(ticket: Ticket, connection: Connection, now: datetime) -> bool:
+    announced = connection.status.rescheduled_for
+    if ticket.sync_state != "rescheduled" or announced != ticket.rescheduled_for:
+        return False
+    was_over = announced is not None and announced <= ticket.taken_at + ONE_SECOND
+    return was_over or now < ticket.asked_at + STATE_LAG
+
+
+def _put_off_under_manual(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
+    announced = seen.connection.status.rescheduled_for
+    since = seen.put_off_since or now
+    if ticket.reschedule_wait is not None:
+        due = since + ticket.reschedule_wait
+    elif announced is not None:
+        due = ticket.our_clock(announced)
+    else:
+        due = since + UNANNOUNCED_PUT_OFF
+    if now >= due:
+        return TriggerAgain(announced, reports.due_again(ticket, seen.connection))
+    return _watch_put_off(ticket, now, announced, due)
+
+
+def _watch_put_off(
+    ticket: Ticket, now: datetime, announced: datetime | None, due: datetime | None = None
+) -> Waiting:
+    at = due or (ticket.our_clock(announced) if announced else None)
+    pause = ticket.poll_frequency or PUT_OFF_LOOKS
+    if at is not None and at > now:
+        return Waiting(min(at, now + pause), reports.put_off(announced))
+    return _look_later(ticket, now, reports.put_off(announced))
+
+
+def _look_later(ticket: Ticket, now: datetime, saying: str, latest: datetime | None = None) -> Waiting:
+    until = now + pause_between_looks(now - ticket.begun_at, ticket.poll_frequency)
+    return Waiting(min(until, latest) if latest is not None else until, saying)

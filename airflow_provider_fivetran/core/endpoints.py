@@ -1,0 +1,164 @@
+"""Every URL of this project: one function per endpoint, each returning the call, described but not sent.
+
+Only documented, current paths: ``/v1/connections`` and ``/sync``, never ``/v1/connectors`` or ``/force``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow_provider_fivetran.core.models import (
+    Account,
+    Connection,
+    Destination,
+    Group,
+    SyncHistoryEntry,
+)
+from airflow_provider_fivetran.core.protocol import Call, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+__all__ = [
+    "change_connection",
+    "get_account",
+    "get_connection",
+    "get_destination",
+    "get_group",
+    "get_sync_history",
+    "list_connections",
+    "list_destinations",
+    "list_groups",
+    "resync_connection",
+    "run_setup_tests",
+    "sync_connection",
+]
+
+PAGE = "1000"
+
+
+def _nothing(_data: Mapping[str, Any]) -> None:
+    """Actions answer with an envelope that carries no data."""
+
+
+def _part(value: str) -> str:
+    """One part of a path, so encoded that it stays one part whatever it holds."""
+    if value in {"", ".", ".."}:
+        raise ValueError(f"{value!r} cannot be an id")
+    return quote(value, safe="")
+
+
+def _connection(connection_id: str) -> str:
+    return f"/v1/connections/{_part(connection_id)}"
+
+
+def get_account() -> Call[Account]:
+    """``GET /v1/account/info``: readable with every kind of key."""
+    return Call(method="GET", path="/v1/account/info", read=Account.from_json, safe=True)
+
+
+def get_connection(connection_id: str) -> Call[Connection]:
+    """``GET /v1/connections/{connectionId}``."""
+    return Call(method="GET", path=_connection(connection_id), read=Connection.from_json, safe=True)
+
+
+def list_connections(*, group_id: str | None = None, schema: str | None = None) -> Call[Page[Connection]]:
+    """``GET /v1/connections``, narrowed by group and by exact schema name. Rows carry the whole status."""
+    filters = {"group_id": group_id, "schema": schema}
+    return Call(
+        method="GET",
+        path="/v1/connections",
+        params={"limit": PAGE} | {name: value for name, value in filters.items() if value is not None},
+        read=Page.reader(Connection.from_json),
+        safe=True,
+    )
+
+
+def change_connection(
+    connection_id: str, changes: Mapping[str, Any], *, setup_tests: bool = False
+) -> Call[Connection]:
+    """``PATCH /v1/connections/{connectionId}``.
+
+    Fivetran runs the setup tests on each change unless told not to, and allows only so many an hour.
+    Setting a field to a value twice is the same as once, so the call is safe to repeat.
+    """
+    return Call(
+        method="PATCH",
+        path=_connection(connection_id),
+        body={**changes, "run_setup_tests": setup_tests},
+        read=Connection.from_json,
+        safe=not setup_tests,
+    )
+
+
+def sync_connection(connection_id: str, *, force: bool = False) -> Call[None]:
+    """``POST /v1/connections/{connectionId}/sync``; ``force`` stops a running sync first."""
+    return Call(
+        method="POST", path=f"{_connection(connection_id)}/sync", body={"force": force}, read=_nothing
+    )
+
+
+def resync_connection(connection_id: str, *, scope: Mapping[str, Sequence[str]] | None = None) -> Call[None]:
+    """``POST /v1/connections/{connectionId}/resync``: everything anew, or the tables of ``scope`` by schema."""
+    body = {} if scope is None else {"scope": {schema: list(tables) for schema, tables in scope.items()}}
+    return Call(method="POST", path=f"{_connection(connection_id)}/resync", body=body, read=_nothing)
+
+
+def run_setup_tests(connection_id: str) -> Call[Connection]:
+    """``POST /v1/connections/{connectionId}/test``; the empty body is required."""
+    return Call(method="POST", path=f"{_connection(connection_id)}/test", body={}, read=Connection.from_json)
+
+
+def get_sync_history(connection_id: str, *, since: datetime, until: datetime) -> Call[Page[SyncHistoryEntry]]:
+    """``GET /v1/connections/{connectionId}/sync-history``.
+
+    Both ends are sent: Fivetran takes a missing end as one hour after the start. A window over seven days, or
+    one that begins more than seven days ago, is refused with 400.
+    """
+    return Call(
+        method="GET",
+        path=f"{_connection(connection_id)}/sync-history",
+        params={"start_time": _instant(since), "end_time": _instant(until), "limit": PAGE},
+        read=Page.reader(SyncHistoryEntry.from_json),
+        safe=True,
+    )
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def list_groups() -> Call[Page[Group]]:
+    """``GET /v1/groups``."""
+    return Call(
+        method="GET", path="/v1/groups", params={"limit": PAGE}, read=Page.reader(Group.from_json), safe=True
+    )
+
+
+def get_group(group_id: str) -> Call[Group]:
+    """``GET /v1/groups/{groupId}``."""
+    return Call(method="GET", path=f"/v1/groups/{_part(group_id)}", read=Group.from_json, safe=True)
+
+
+def list_destinations() -> Call[Page[Destination]]:
+    """``GET /v1/destinations``."""
+    return Call(
+        method="GET",
+        path="/v1/destinations",
+        params={"limit": PAGE},
+        read=Page.reader(Destination.from_json),
+        safe=True,
+    )
+
+
+def get_destination(destination_id: str) -> Call[Destination]:
+    """``GET /v1/destinations/{destinationId}``."""
+    return Call(
+        method="GET",
+        path=f"/v1/destinations/{_part(destination_id)}",
+        read=Destination.from_json,
+        safe=True,
+    )

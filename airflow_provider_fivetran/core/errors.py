@@ -1,0 +1,211 @@
+"""What can go wrong, by meaning. Users import these names from ``airflow_provider_fivetran.exceptions``.
+
+FivetranError
+    FivetranUnreachable             no usable answer: refused, reset, timed out
+    FivetranUnexpectedAnswer        an answer, but not in the documented shape
+    FivetranApiError                an answer that says no
+        FivetranUnauthorized        401: the key is wrong, expired or revoked
+        FivetranForbidden           403: the key lacks the right
+        FivetranNotFound            404
+        FivetranConflict            409
+        FivetranRateLimited         429
+        FivetranServerError         5xx
+    FivetranLookupError             no connection, or more than one, has that name
+    FivetranRefused                 a policy of the task forbids to start
+        FivetranConnectionPaused    also: paused while a task waited
+        FivetranConnectionBroken    its setup is broken or incomplete
+        FivetranSyncRunning         a sync is running and ``when_running="fail"``
+    FivetranSyncError               the awaited sync itself
+        FivetranSyncFailed          it ended badly
+        FivetranSyncCancelled       it was stopped before its end
+        FivetranSyncRescheduled     Fivetran put it off and ``when_rescheduled="fail"``
+        FivetranSyncNeverStarted    the trigger was accepted, but no sync showed itself
+        FivetranSyncTimeout         the deadline passed first
+        FivetranConnectionDeleted   the connection is gone
+    FivetranTriggerUncertain        the answer to a trigger was lost, and nothing tells whether it took
+
+Each error takes its message first and everything else by keyword, so that it survives pickling.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "FivetranApiError",
+    "FivetranConflict",
+    "FivetranConnectionBroken",
+    "FivetranConnectionDeleted",
+    "FivetranConnectionPaused",
+    "FivetranError",
+    "FivetranForbidden",
+    "FivetranLookupError",
+    "FivetranNotFound",
+    "FivetranRateLimited",
+    "FivetranRefused",
+    "FivetranServerError",
+    "FivetranSyncCancelled",
+    "FivetranSyncError",
+    "FivetranSyncFailed",
+    "FivetranSyncNeverStarted",
+    "FivetranSyncRescheduled",
+    "FivetranSyncRunning",
+    "FivetranSyncTimeout",
+    "FivetranTriggerUncertain",
+    "FivetranUnauthorized",
+    "FivetranUnexpectedAnswer",
+    "FivetranUnreachable",
+]
+
+
+class FivetranError(Exception):
+    """Anything that this provider reports.
+
+    :ivar status: HTTP status of the answer, where there was one.
+    :ivar code: Fivetran's own error code, such as ``NotFound_Connection``.
+    :ivar connection_id: the Fivetran connection concerned, where known.
+    :ivar link: where to look in the Fivetran dashboard, where known.
+    :cvar permanent: whether trying the task again without changing anything is pointless.
+    """
+
+    permanent: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        connection_id: str | None = None,
+        link: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.connection_id = connection_id
+        self.link = link
+
+
+class FivetranUnreachable(FivetranError):
+    """No usable answer came: connection refused or reset, or the time limit passed.
+
+    :ivar maybe_received: whether Fivetran may have received and carried out the request all the same.
+    """
+
+    def __init__(self, message: str = "", *, maybe_received: bool = True) -> None:
+        super().__init__(message)
+        self.maybe_received = maybe_received
+
+
+class FivetranUnexpectedAnswer(FivetranError):
+    """An answer came, but not in the shape that Fivetran documents (for instance a proxy's HTML page)."""
+
+
+class FivetranApiError(FivetranError):
+    """Fivetran answered with an error."""
+
+    permanent = True
+
+
+class FivetranUnauthorized(FivetranApiError):
+    """401: Fivetran does not know the key, or the key has expired or was revoked."""
+
+
+class FivetranForbidden(FivetranApiError):
+    """403: the key is valid but lacks the right that the request needs."""
+
+
+class FivetranNotFound(FivetranApiError):
+    """404: what was asked for does not exist, or the key may not see it."""
+
+
+class FivetranConflict(FivetranApiError):
+    """409: the state of the connection does not allow the request now."""
+
+    permanent = False
+
+
+class FivetranRateLimited(FivetranApiError):
+    """429: the account has spent its requests.
+
+    :ivar retry_after: seconds after which Fivetran wants to be asked again, where it said so.
+    """
+
+    permanent = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = 429,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.retry_after = retry_after
+
+
+class FivetranServerError(FivetranApiError):
+    """5xx: Fivetran, or something on the way to it, failed."""
+
+    permanent = False
+
+
+class FivetranLookupError(FivetranError):
+    """No connection has the name that was looked up, or more than one has."""
+
+    permanent = True
+
+
+class FivetranRefused(FivetranError):
+    """A policy of the task forbids to start a sync in the state that the connection is in."""
+
+    permanent = True
+
+
+class FivetranConnectionPaused(FivetranRefused):
+    """The connection is paused, or was paused while a task waited for its sync."""
+
+
+class FivetranConnectionBroken(FivetranRefused):
+    """The setup of the connection is broken or was never completed."""
+
+
+class FivetranSyncRunning(FivetranRefused):
+    """A sync is already running and the task must not share it."""
+
+    permanent = False
+
+
+class FivetranSyncError(FivetranError):
+    """What became of the awaited sync, when that was not a success."""
+
+
+class FivetranSyncFailed(FivetranSyncError):
+    """The sync ended badly."""
+
+
+class FivetranSyncCancelled(FivetranSyncError):
+    """The sync was stopped before its end, by a person or by another start."""
+
+
+class FivetranSyncRescheduled(FivetranSyncError):
+    """Fivetran put the sync off and the task must not wait for that."""
+
+
+class FivetranSyncNeverStarted(FivetranSyncError):
+    """Fivetran accepted the trigger, but no sync showed itself in time."""
+
+
+class FivetranSyncTimeout(FivetranSyncError):
+    """The deadline of the wait passed before the sync ended."""
+
+
+class FivetranConnectionDeleted(FivetranSyncError):
+    """The connection no longer exists."""
+
+    permanent = True
+
+
+class FivetranTriggerUncertain(FivetranError):
+    """The answer to a trigger was lost, and nothing that can be read tells whether the trigger took."""

@@ -1,0 +1,120 @@
+"""The one event of a trigger, written by the triggerer and read by the worker that resumes.
+
+An event crossed a database and maybe an upgrade, so it is read as input from outside: what is not understood is
+an error, never a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_fivetran.core import errors
+from airflow_provider_fivetran.core.moments import read_moment, write_moment
+from airflow_provider_fivetran.core.verdicts import (
+    Cancelled,
+    Ended,
+    Failed,
+    Gone,
+    NeverStarted,
+    Paused,
+    Rescheduled,
+    Succeeded,
+    SyncRecord,
+    TimedOut,
+    TriggerAgain,
+)
+
+__all__ = ["BrokenOff", "error_of", "read_event", "write_event"]
+
+_ENDED: Mapping[str, type[Ended]] = {
+    kind.__name__: kind
+    for kind in (Succeeded, Failed, Cancelled, Rescheduled, Paused, Gone, NeverStarted, TimedOut)
+}
+_ERRORS: Mapping[type[Ended], type[errors.FivetranError]] = {
+    Failed: errors.FivetranSyncFailed,
+    Cancelled: errors.FivetranSyncCancelled,
+    Rescheduled: errors.FivetranSyncRescheduled,
+    Paused: errors.FivetranConnectionPaused,
+    Gone: errors.FivetranConnectionDeleted,
+    NeverStarted: errors.FivetranSyncNeverStarted,
+    TimedOut: errors.FivetranSyncTimeout,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """The wait itself failed: what became of the sync is not known."""
+
+    error: errors.FivetranError
+
+
+def error_of(ended: Ended) -> errors.FivetranError | None:
+    """The error that an end of a wait means for a task; ``None`` for a success."""
+    if isinstance(ended, Succeeded):
+        return None
+    kind = _ERRORS[type(ended)]
+    return kind(ended.message, connection_id=ended.record.connection_id, link=ended.record.link)
+
+
+def write_event(outcome: Ended | TriggerAgain | BrokenOff) -> dict[str, Any]:
+    """Write the end of a wait as plain JSON."""
+    match outcome:
+        case Ended():
+            return {
+                "verdict": type(outcome).__name__,
+                "record": outcome.record.to_json(),
+                "message": outcome.message,
+            }
+        case TriggerAgain():
+            announced = outcome.announced and write_moment(outcome.announced)
+            return {"verdict": "TriggerAgain", "announced": announced, "message": outcome.message}
+        case BrokenOff():
+            error = outcome.error
+            return {
+                "verdict": "BrokenOff",
+                "error": type(error).__name__,
+                "message": str(error),
+                "status": error.status,
+                "code": error.code,
+                "connection_id": error.connection_id,
+            }
+
+
+def read_event(event: object) -> Ended | TriggerAgain | BrokenOff:
+    """Read what :func:`write_event` wrote.
+
+    :raises FivetranUnexpectedAnswer: the event is something else.
+    """
+    try:
+        return _read_event(event)
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.FivetranUnexpectedAnswer(
+            f"the trigger sent an event that this version does not understand: {str(event)[:300]}"
+        ) from error
+
+
+def _read_event(event: object) -> Ended | TriggerAgain | BrokenOff:
+    if not isinstance(event, Mapping):
+        raise TypeError("an event is a mapping")
+    verdict = event["verdict"]
+    if verdict == "TriggerAgain":
+        announced = event.get("announced")
+        return TriggerAgain(read_moment(announced) if announced else None, str(event["message"]))
+    if verdict == "BrokenOff":
+        return BrokenOff(_read_error(event))
+    return _ENDED[verdict](SyncRecord.from_json(event["record"]), str(event["message"]))
+
+
+def _read_error(event: Mapping[str, Any]) -> errors.FivetranError:
+    kind = getattr(errors, str(event["error"]), errors.FivetranError)
+    error = kind(str(event["message"]))
+    if not isinstance(error, errors.FivetranError):
+        raise TypeError("an event carries an error of this package")
+    error.status, error.code, error.connection_id = (
+        event.get("status"),
+        event.get("code"),
+        event.get("connection_id"),
+    )
+    return error

@@ -1,0 +1,112 @@
+"""Finding the awaited sync in the sync history of its connection."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_fivetran.core.ticket import Aim
+
+if TYPE_CHECKING:
+    from airflow_provider_fivetran.core.models import SyncHistoryEntry
+    from airflow_provider_fivetran.core.ticket import Ticket
+
+__all__ = ["awaited_entry", "history_window", "is_another_end"]
+
+Entries = tuple["SyncHistoryEntry", ...]
+
+# The Date header is rounded down to the second, and Fivetran's machines need not agree to the second.
+CLOCK_SLACK = timedelta(seconds=2)
+ONE_SECOND = timedelta(seconds=1)
+# Fivetran refuses a window that begins more than seven days ago.
+REACH = timedelta(days=7) - timedelta(minutes=5)
+BEFORE_TICKET = {
+    Aim.TRIGGERED: timedelta(hours=6),
+    Aim.RUNNING: timedelta(hours=24),
+    Aim.NEXT_END: timedelta(hours=24),
+    Aim.SUCCESS_AFTER: timedelta(0),
+}
+_FAR_PAST = datetime.min.replace(tzinfo=UTC)
+_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
+
+
+def history_window(ticket: Ticket, now: datetime) -> tuple[datetime, datetime]:
+    """The stretch of history that can hold the awaited sync, by Fivetran's clock.
+
+    It begins before the ticket, so that the end of a sync that is not ours can be told from ours.
+    """
+    until = ticket.server_clock(now) + timedelta(minutes=1)
+    since = max(ticket.taken_at - BEFORE_TICKET[ticket.aim], until - REACH)
+    return min(since, until - ONE_SECOND), until
+
+
+def awaited_entry(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
+    """Which entry is the awaited sync; ``None`` when it is not there, or not yet."""
+    match ticket.aim:
+        case Aim.TRIGGERED:
+            return _continued(_triggered(ticket, entries), entries)
+        case Aim.RUNNING:
+            return _continued(_running_then(ticket, entries), entries)
+        case Aim.NEXT_END:
+            ended = [e for e in entries if (e.is_success or e.is_failure) and _end(e) > ticket.taken_at]
+            return min(ended, key=_end, default=None)
+        case Aim.SUCCESS_AFTER:
+            return None  # the timestamps say all
+
+
+def is_another_end(ticket: Ticket, entries: Entries, moment: datetime) -> bool:
+    """Whether a timestamp is explained by a sync that is not the awaited one."""
+    awaited = awaited_entry(ticket, entries)
+    return any(e is not awaited and e.ended_at and abs(e.ended_at - moment) <= ONE_SECOND for e in entries)
+
+
+def _triggered(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
+    """Of the syncs that began after the ticket was taken, the first that outlived the trigger, or else the last.
+
+    A scheduled sync may begin and end between the look and the trigger: then ours is the one after it.
+    """
+    latest_end = max(ticket.taken_at, ticket.latest_end or ticket.taken_at)
+    begun = sorted(
+        (
+            e
+            for e in entries
+            if e.sync_id != ticket.other_sync_id
+            and e.started_at is not None
+            and e.started_at >= ticket.taken_at - CLOCK_SLACK
+            and _end(e) > latest_end
+        ),
+        key=_start,
+    )
+    instant = (ticket.triggered_at or ticket.taken_at) + ONE_SECOND
+    return next((e for e in begun if _end(e) > instant), begun[-1] if begun else None)
+
+
+def _running_then(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
+    """The sync that ran when the ticket was taken."""
+    alive = [
+        e
+        for e in entries
+        if e.started_at is not None
+        and e.started_at <= ticket.taken_at + ONE_SECOND
+        and _end(e) > ticket.taken_at
+    ]
+    return max(alive, key=_start, default=None)
+
+
+def _continued(entry: SyncHistoryEntry | None, entries: Entries) -> SyncHistoryEntry | None:
+    """A sync that Fivetran put off goes on as the entry after it."""
+    while entry is not None and entry.is_put_off:
+        later = [e for e in entries if _start(e) > _start(entry)]
+        following = min(later, key=_start, default=None)
+        if following is None:
+            return entry
+        entry = following
+    return entry
+
+
+def _start(entry: SyncHistoryEntry) -> datetime:
+    return entry.started_at or _FAR_PAST
+
+
+def _end(entry: SyncHistoryEntry) -> datetime:
+    return entry.ended_at or _FAR_FUTURE

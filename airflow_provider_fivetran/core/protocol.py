@@ -1,0 +1,286 @@
+"""One request described, one answer understood: what goes over the wire, without a wire.
+
+Sources: Fivetran's pages on the REST API's authentication, response codes, pagination and rate limiting.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from airflow_provider_fivetran.core.errors import (
+    FivetranApiError,
+    FivetranConflict,
+    FivetranForbidden,
+    FivetranNotFound,
+    FivetranRateLimited,
+    FivetranServerError,
+    FivetranUnauthorized,
+    FivetranUnexpectedAnswer,
+)
+from airflow_provider_fivetran.core.fields import maybe_text, records, section
+from airflow_provider_fivetran.core.moments import read_http_date
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "Answer",
+    "Call",
+    "Credentials",
+    "Page",
+    "Settings",
+    "base_url_of",
+    "next_page",
+    "read_answer",
+]
+
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+DEFAULT_BASE_URL = "https://api.fivetran.com"
+
+# A change that must stop a running sync may take Fivetran 60 seconds: a shorter limit than this is unsafe.
+DEFAULT_TIMEOUT = 90.0
+CONNECT_TIMEOUT = 10.0
+
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+_ERRORS: Mapping[int, type[FivetranApiError]] = {
+    401: FivetranUnauthorized,
+    403: FivetranForbidden,
+    404: FivetranNotFound,
+    409: FivetranConflict,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """One request, described but not yet sent.
+
+    ``safe`` says that sending it twice does no more than sending it once, so that a transport may repeat it.
+    """
+
+    method: str
+    path: str
+    read: Callable[[Json], T]
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Json | None = None
+    safe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What came back: the value, and what the headers said."""
+
+    value: T
+    server_time: datetime | None = None
+    """The ``Date`` header: whole seconds, rounded down."""
+    requests_left: int | None = None
+    """``X-Rate-Limit-Remaining``: what is left of the account's hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A piece of a longer list."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+    @classmethod
+    def reader(cls, read: Callable[[Json], T]) -> Callable[[Json], Page[T]]:
+        """Make a reader of pages out of a reader of items."""
+        return lambda data: cls(records(data, "items", read), maybe_text(data, "next_cursor") or None)
+
+
+def next_page(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
+    """The call for the page after ``page``; ``None`` at the end, and when Fivetran repeats a cursor."""
+    if page.next_cursor is None or page.next_cursor == call.params.get("cursor"):
+        return None
+    return replace(call, params={**call.params, "cursor": page.next_cursor})
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An API key in the form of HTTP Basic authentication."""
+
+    header: str = field(repr=False)
+
+    @classmethod
+    def of(cls, key: str | None, secret: str | None) -> Credentials:
+        """Take key and secret, or no key and the already encoded ``key:secret`` that Fivetran's command line uses.
+
+        :raises ValueError: the secret is missing, or there is no key and the secret is not an encoded pair.
+        """
+        if not secret:
+            raise ValueError("the password (the API secret) is empty")
+        if key:
+            return cls("Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode())
+        try:
+            pair = base64.b64decode(secret, validate=True).decode()
+        except ValueError:
+            pair = ""
+        if ":" not in pair:
+            raise ValueError(
+                "the login (the API key) is empty, and the password is not a base64-encoded 'key:secret'"
+            )
+        return cls("Basic " + secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that a transport needs to know."""
+
+    credentials: Credentials
+    base_url: str = DEFAULT_BASE_URL
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds that one answer may take, from the request to the last byte."""
+    user_agent: str = "airflow-provider-fivetran"
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "Authorization": self.credentials.header,
+            "Accept": "application/json",
+            "User-Agent": self.user_agent,
+        }
+
+
+def base_url_of(host: str | None, *, port: int | None = None, scheme: str | None = None) -> str:
+    """The address that requests go to.
+
+    :param host: a name, an address, or a URL; empty means Fivetran's own.
+    :param port: taken when the host does not carry one.
+    :param scheme: ``http`` or ``https``, taken when the host does not carry one; then ``https``, or ``http``
+        for a loopback address.
+    :raises ValueError: the host is not an address, has credentials, a query or a fragment, or would send the
+        secret in the clear over a network.
+    """
+    if not host or not host.strip():
+        return DEFAULT_BASE_URL
+    host = host.strip()
+    bare_ipv6 = "//" not in host and host.count(":") > 1 and not host.startswith("[")
+    if bare_ipv6:
+        host = f"[{host}]"
+    parts = urlsplit(host if "//" in host else f"//{host}")
+    try:
+        name, its_port = parts.hostname, parts.port or port
+    except ValueError as error:
+        raise ValueError(f"the host {host!r} is not an address: {error}") from None
+    if not name or any(c.isspace() or c in "\\%" for c in name):
+        raise ValueError(f"the host {host!r} is not an address")
+    if parts.username or parts.password:
+        raise ValueError("the host must not carry credentials: key and secret belong in login and password")
+    if parts.query or parts.fragment:
+        raise ValueError(f"the host {host!r} must not carry a query or a fragment")
+    its_scheme = (parts.scheme or scheme or ("http" if _is_loopback(name) else "https")).lower()
+    if its_scheme not in {"http", "https"}:
+        raise ValueError(f"the host {host!r} must begin with https:// (or http:// for a loopback address)")
+    if its_scheme == "http" and not _is_loopback(name):
+        raise ValueError(
+            f"the host {host!r} would send the API secret unencrypted: "
+            "use https://; http:// is allowed for loopback addresses only"
+        )
+    shown = f"[{name}]" if ":" in name else name
+    place = f"{shown}:{its_port}" if its_port else shown
+    # A base URL copied from a page often ends in a slash or in the version that every path brings along.
+    path = parts.path.rstrip("/").removesuffix("/v1")
+    return f"{its_scheme}://{place}{path}"
+
+
+def _is_loopback(name: str) -> bool:
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def read_answer(
+    call: Call[T], status: int, headers: Mapping[str, str], body: bytes, *, host: str = "Fivetran"
+) -> Answer[T]:
+    """Turn an HTTP answer into a value, or raise the error that it means.
+
+    :param headers: names in any case.
+    :raises FivetranApiError: (one of its kinds) the status is an error.
+    :raises FivetranUnexpectedAnswer: the answer is not what Fivetran documents.
+    """
+    named = {name.lower(): value for name, value in headers.items()}
+    envelope = _read_json(body)
+    if status >= 400:  # noqa: PLR2004
+        raise _error_of(call, status, named, envelope)
+    if not 200 <= status < 300:  # noqa: PLR2004
+        raise FivetranUnexpectedAnswer(
+            f"{host} answered {call.method} {call.path} with HTTP {status}, "
+            "which the API does not use: is the host of the Airflow connection right?",
+            status=status,
+        )
+    if envelope is None:
+        raise FivetranUnexpectedAnswer(
+            f"{host} answered {call.method} {call.path} with HTTP {status}, but not with JSON: "
+            f"{_excerpt(body)!r}",
+            status=status,
+        )
+    return Answer(
+        call.read(section(envelope, "data")),
+        server_time=read_http_date(named.get("date")),
+        requests_left=_whole_number(named.get("x-rate-limit-remaining")),
+    )
+
+
+def _read_json(body: bytes) -> Json | None:
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):  # also covers bytes that are not UTF-8
+        return None
+    return value if isinstance(value, Mapping) else None
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _error_of(
+    call: Call[Any], status: int, headers: Mapping[str, str], envelope: Json | None
+) -> FivetranApiError | FivetranUnexpectedAnswer:
+    code = envelope.get("code") if envelope else None
+    said = envelope.get("message") if envelope else None
+    code = code if isinstance(code, str) else None
+    message = f"Fivetran answered {call.method} {call.path} with HTTP {status}"
+    if code or said:
+        message += f" {code or ''}: {str(said)[:500]}" if said else f" {code}"
+    if status == 429:  # noqa: PLR2004
+        return FivetranRateLimited(message, status=status, code=code, retry_after=_retry_after(headers))
+    if status >= 500:  # noqa: PLR2004
+        return FivetranServerError(message, status=status, code=code)
+    if envelope is None and status == 404:  # noqa: PLR2004
+        # Fivetran's own 404 is JSON; a page instead comes from something in between, and says nothing about
+        # the connection.
+        return FivetranUnexpectedAnswer(f"{message}, and not in JSON", status=status)
+    return _ERRORS.get(status, FivetranApiError)(message, status=status, code=code)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        until, now = read_http_date(value), read_http_date(headers.get("date"))
+        return max(0.0, (until - now).total_seconds()) if until and now else None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _whole_number(value: str | None) -> int | None:
+    return int(value) if value and value.isascii() and value.isdigit() else None
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:80].decode("utf-8", "replace").strip()

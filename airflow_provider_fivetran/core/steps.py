@@ -1,0 +1,62 @@
+"""The steps that the multi-step procedures of this package are made of.
+
+A procedure is a generator that yields steps: a call to send, a pause to take, a line to log. A transport drives
+it, blocking or not, and so each procedure is written once. A failed call is raised inside the procedure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from airflow_provider_fivetran.core.protocol import Answer, Call, next_page
+
+if TYPE_CHECKING:
+    from airflow_provider_fivetran.core.protocol import Page
+
+__all__ = ["Clock", "Note", "Pause", "Procedure", "Step", "ask", "ask_pages"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Do nothing until this time by our clock."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Say this to whoever reads the log."""
+
+    text: str
+    is_warning: bool = False
+
+
+Clock: TypeAlias = Callable[[], datetime]
+Step: TypeAlias = Call[Any] | Pause | Note
+Procedure: TypeAlias = Generator[Step, Answer[Any] | None, T]
+
+
+def ask(call: Call[T]) -> Procedure[Answer[T]]:
+    """Send one call."""
+    answer = yield call
+    if answer is None:
+        raise RuntimeError("a call was driven without an answer")
+    return answer
+
+
+def ask_pages(call: Call[Page[T]], *, most: int) -> Procedure[tuple[T, ...]]:
+    """Read a list page by page, at most so many pages, and no page twice."""
+    items: list[T] = []
+    following: Call[Page[T]] | None = call
+    for _ in range(most):
+        if following is None:
+            break
+        page = (yield from ask(following)).value
+        items += page.items
+        following = next_page(following, page)
+    return tuple(items)

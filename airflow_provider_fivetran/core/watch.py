@@ -1,0 +1,157 @@
+"""Waiting for a sync: look, judge, pause, look again. Written once for workers, sensors and the triggerer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from airflow_provider_fivetran.core import reports
+from airflow_provider_fivetran.core.cadence import pause_after_failed_reads, pause_between_looks
+from airflow_provider_fivetran.core.decision import Seen, judge
+from airflow_provider_fivetran.core.endpoints import get_connection, get_sync_history
+from airflow_provider_fivetran.core.errors import (
+    FivetranApiError,
+    FivetranError,
+    FivetranNotFound,
+    FivetranRateLimited,
+    FivetranUnauthorized,
+)
+from airflow_provider_fivetran.core.moments import in_words
+from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
+from airflow_provider_fivetran.core.verdicts import AskHistory, Ended, TriggerAgain, Waiting
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_fivetran.core.models import Connection
+    from airflow_provider_fivetran.core.steps import Clock, Procedure
+    from airflow_provider_fivetran.core.ticket import Ticket
+
+__all__ = ["Outcome", "watch"]
+
+Outcome: TypeAlias = Ended | TriggerAgain
+
+# Seven days of syncs every five minutes are three pages.
+MOST_HISTORY_PAGES = 12
+# After so many failed reads of the history in a row the other evidence must do.
+HISTORY_PATIENCE = 3
+
+
+def watch(ticket: Ticket, clock: Clock) -> Procedure[Outcome]:
+    """Wait until the awaited sync is decided.
+
+    An API that cannot be read delays the verdict and nothing else: it is asked again, less and less often, until
+    the deadline of the ticket.
+
+    :raises FivetranApiError: the key is wrong or lacks the right to read the connection.
+    """
+    eyes = _Eyes(ticket, clock)
+    while True:
+        connection = yield from eyes.look()
+        if connection is None:
+            return reports.gone(ticket)
+        if isinstance(connection, Ended):
+            return connection
+        verdict = yield from eyes.decide(connection)
+        if not isinstance(verdict, Waiting):
+            return verdict
+        yield Pause(verdict.until)
+
+
+class _Eyes:
+    """One wait: what was seen, what was said, and how often the API could not be read."""
+
+    def __init__(self, ticket: Ticket, clock: Clock) -> None:
+        self._ticket = ticket
+        self._clock = clock
+        self._seen: Seen | None = None
+        self._said: str | None = None
+        self._failures = 0
+        self._unreadable_since: datetime | None = None
+        self._history_failures = 0
+
+    def look(self) -> Procedure[Connection | Ended | None]:
+        """Read the connection, however long that takes. ``None``: it does not exist. ``Ended``: out of time."""
+        while True:
+            try:
+                answer = yield from ask(get_connection(self._ticket.connection_id))
+            except FivetranNotFound:
+                return None
+            except FivetranError as error:
+                if error.permanent:
+                    raise
+                out_of_time = yield from self._endure(error)
+                if out_of_time is not None:
+                    return out_of_time
+            else:
+                yield from self._say_readable_again()
+                self._ticket = self._ticket.corrected(answer.server_time, self._clock())
+                return answer.value
+
+    def decide(self, connection: Connection) -> Procedure[Outcome | Waiting]:
+        now = self._clock()
+        before = self._seen
+        seen = (
+            before.then(self._ticket, connection, now)
+            if before
+            else Seen.first(self._ticket, connection, now)
+        )
+        verdict = judge(self._ticket, seen, now)
+        if isinstance(verdict, AskHistory):
+            seen = yield from self._read_history(seen, verdict)
+            verdict = judge(self._ticket, seen, self._clock())
+        self._seen = seen
+        if isinstance(verdict, AskHistory):  # it could not be read this time
+            verdict = Waiting(self._next_look(), "waiting for the sync history to be readable")
+        if isinstance(verdict, Waiting) and verdict.saying != self._said:
+            self._said = verdict.saying
+            yield Note(f"{self._ticket.connection_id}: {verdict.saying}")
+        return verdict
+
+    def _read_history(self, seen: Seen, wanted: AskHistory) -> Procedure[Seen]:
+        call = get_sync_history(self._ticket.connection_id, since=wanted.since, until=wanted.until)
+        try:
+            entries = yield from ask_pages(call, most=MOST_HISTORY_PAGES)
+        except FivetranUnauthorized:
+            raise
+        except FivetranApiError as error:
+            # 403 and 404: this account or key has none. What else is permanent will not get better either.
+            return seen.without_history() if error.permanent else self._history_failed(seen)
+        except FivetranError:
+            return self._history_failed(seen)
+        self._history_failures = 0
+        return seen.with_history(self._ticket, entries, self._clock())
+
+    def _history_failed(self, seen: Seen) -> Seen:
+        self._history_failures += 1
+        # A sensor keeps no memory between its looks, and its question hardly needs the history.
+        patience = HISTORY_PATIENCE if self._ticket.is_of_one_sync else 1
+        return seen.without_history() if self._history_failures >= patience else seen
+
+    def _endure(self, error: FivetranError) -> Procedure[Ended | None]:
+        now = self._clock()
+        historical = self._seen is not None and self._seen.connection.status.is_historical
+        deadline = self._ticket.deadline(historical=historical)
+        if now >= deadline:
+            return reports.timed_out(self._ticket, f"Fivetran cannot be read: {error}", now)
+        self._failures += 1
+        if self._unreadable_since is None:
+            self._unreadable_since = now
+            yield Note(
+                f"{self._ticket.connection_id}: cannot read Fivetran at the moment, asking again: {error}",
+                is_warning=True,
+            )
+        retry_after = error.retry_after if isinstance(error, FivetranRateLimited) else None
+        usual = self._next_look() - now
+        pause = pause_after_failed_reads(self._failures, usual, retry_after)
+        yield Pause(min(now + pause, deadline))
+        return None
+
+    def _say_readable_again(self) -> Procedure[None]:
+        if self._unreadable_since is not None:
+            lasted = in_words(self._clock() - self._unreadable_since)
+            yield Note(f"{self._ticket.connection_id}: Fivetran can be read again after {lasted}")
+        self._failures, self._unreadable_since = 0, None
+
+    def _next_look(self) -> datetime:
+        now = self._clock()
+        return now + pause_between_looks(now - self._ticket.begun_at, self._ticket.poll_frequency)
