@@ -1,0 +1,183 @@
+"""The blocking transport: ``requests`` and ``tenacity``, for workers."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import requests
+import tenacity
+from requests.auth import AuthBase
+
+from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnexpectedAnswer, FivetranUnreachable
+from airflow_provider_fivetran.core.protocol import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, read_answer
+from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
+from airflow_provider_fivetran.core.steps import Note, Pause
+from airflow_provider_fivetran.transport.clock import utcnow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_fivetran.core.protocol import Answer, Call, Settings
+    from airflow_provider_fivetran.core.steps import Procedure
+
+__all__ = ["BlockingTransport"]
+
+T = TypeVar("T")
+
+
+class BlockingTransport:
+    """Sends calls over one pooled session.
+
+    :param settings: address, credentials and time limit.
+    :param attempts: how often a call that may be repeated is sent at most.
+    :param pause: seconds before the first repetition; later pauses grow.
+    :param note: where the lines go that a procedure wants logged.
+    :param sleep: how to pass seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        attempts: int = 3,
+        pause: float = 1.0,
+        note: Callable[[Note], None] = lambda _note: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.settings = settings
+        self.session = requests.Session()
+        # As ``auth`` and not as a plain header: for a request without ``auth`` the session would look for
+        # credentials in ~/.netrc and put those in place of ours.
+        self.session.auth = _Signed(settings.credentials.header)
+        self.session.headers.update(
+            {name: value for name, value in settings.headers().items() if name != "Authorization"}
+        )
+        self._attempts = attempts
+        self._pause = pause
+        self._note = note
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self.session.close()
+
+    def send(self, call: Call[T]) -> Answer[T]:
+        """Send a call, again where that is allowed and helps.
+
+        :raises FivetranError: (one of its kinds) the last attempt failed.
+        """
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._attempts),
+            retry=tenacity.retry_if_exception(lambda error: may_repeat(call, error)),
+            wait=self._seconds_before,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return retrying(self._send_once, call)
+
+    def drive(self, procedure: Procedure[T]) -> T:
+        """Carry out the steps of a procedure until its end."""
+        while True:
+            pause, result = self.drive_to_pause(procedure)
+            if pause is None:
+                return result  # type: ignore[return-value]
+            self._sleep(max(0.0, (pause.until - utcnow()) / timedelta(seconds=1)))
+
+    def drive_to_pause(self, procedure: Procedure[T]) -> tuple[Pause | None, T | None]:
+        """Carry out the steps of a procedure until it wants to pause (then that), or ends (then its result)."""
+        answer: Answer[Any] | None = None
+        error: FivetranError | None = None
+        try:
+            while True:
+                step = procedure.throw(error) if error is not None else procedure.send(answer)
+                answer, error = None, None
+                if isinstance(step, Pause):
+                    return step, None
+                if isinstance(step, Note):
+                    self._note(step)
+                    continue
+                try:
+                    answer = self.send(step)
+                except FivetranError as failed:
+                    error = failed
+        except StopIteration as end:
+            return None, end.value
+
+    def _seconds_before(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return pause_before_repeating(
+            error,
+            state.attempt_number,
+            first=self._pause,
+            jitter=random.random(),  # noqa: S311
+        )
+
+    def _send_once(self, call: Call[T]) -> Answer[T]:
+        limit = self.settings.timeout
+        try:
+            with self.session.request(
+                call.method,
+                self.settings.base_url + call.path,
+                params=dict(call.params),
+                json=call.body,
+                timeout=(min(CONNECT_TIMEOUT, limit), limit),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                # The limit of ``requests`` holds for each read; a server that drips must not hold us for ever.
+                body = _read_all(response, time.monotonic() + limit)
+                return read_answer(
+                    call, response.status_code, response.headers, body, host=self.settings.base_url
+                )
+        except requests.ConnectTimeout as error:
+            raise self._unreachable(call, error, maybe_received=False) from error
+        except requests.ConnectionError as error:
+            raise self._unreachable(call, error, maybe_received=not _was_never_sent(error)) from error
+        except requests.RequestException as error:
+            raise self._unreachable(call, error, maybe_received=True) from error
+
+    def _unreachable(
+        self, call: Call[Any], error: requests.RequestException, *, maybe_received: bool
+    ) -> FivetranUnreachable:
+        return FivetranUnreachable(
+            f"{self.settings.base_url} gave no answer to {call.method} {call.path}: "
+            f"{type(error).__name__}: {error}",
+            maybe_received=maybe_received,
+        )
+
+
+class _Signed(AuthBase):
+    """Puts the credentials on each request of a session."""
+
+    def __init__(self, header: str) -> None:
+        self._header = header
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._header
+        return request
+
+
+def _read_all(response: requests.Response, until: float) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(64 * 1024):
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise FivetranUnexpectedAnswer(f"an answer of more than {MAX_ANSWER_BYTES} bytes was broken off")
+        if time.monotonic() > until:
+            raise requests.ReadTimeout("the answer did not end within the time limit")
+    return bytes(body)
+
+
+def _was_never_sent(error: requests.ConnectionError) -> bool:
+    """Whether no connection was made at all, so that nothing can have been received."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return type(reason).__name__ in {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}
