@@ -52,7 +52,12 @@ def get_provider_info() -> dict[str, Any]:
                     "timeout": {
                         "label": "Timeout (seconds)",
                         "description": "How long one answer of the API may take; 90 when empty.",
-                        "schema": {"type": ["number", "null"], "default": None, "minimum": 1, "maximum": 3600},
+                        "schema": {
+                            "type": ["number", "null"],
+                            "default": None,
+                            "minimum": 1,
+                            "maximum": 3600,
+                        },
                     },
                     "fallback_conn_id": {
                         "label": "Fallback connection id",

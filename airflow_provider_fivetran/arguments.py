@@ -1,0 +1,66 @@
+"""Checking the arguments of operators and sensors while the DAG is parsed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["check_attempts", "check_choice", "check_identified", "span_of"]
+
+
+def check_choice(name: str, value: object, kind: object, *, optional: bool = False) -> None:
+    """Check that the value is one that the ``Literal`` type ``kind`` allows.
+
+    :raises ValueError: it is not; the text lists what is allowed.
+    """
+    allowed: Sequence[object] = get_args(kind)
+    if value in allowed or (optional and value is None):
+        return
+    listed = ", ".join(repr(choice) for choice in allowed)
+    raise ValueError(f"{name} is {value!r}; allowed {'are' if len(allowed) > 1 else 'is'} {listed}")
+
+
+def span_of(name: str, value: float | timedelta | None, *, zero: bool = False) -> timedelta | None:
+    """Read a duration given as a timedelta or in seconds.
+
+    :raises ValueError: it is neither, or not above zero (``zero``: or below).
+    """
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            value = timedelta(seconds=value)
+        except (ValueError, OverflowError):
+            value = timedelta(-1)
+    if isinstance(value, timedelta) and (value > timedelta(0) or (zero and value == timedelta(0))):
+        return value
+    least = "of at least 0" if zero else "above 0"
+    raise ValueError(f"{name} is {value!r}; allowed is a timedelta or a number of seconds {least}")
+
+
+def check_identified(connector_id: object, connector_name: object, destination_name: object) -> None:
+    """Check that a connection is named in exactly one of the two ways.
+
+    :raises ValueError: it is not.
+    """
+    if connector_id is not None and connector_name is None and destination_name is None:
+        return
+    if connector_id is None and connector_name is not None and destination_name is not None:
+        return
+    raise ValueError(
+        "give either connector_id, or both connector_name and destination_name; "
+        f"connector_id is {connector_id!r}, connector_name is {connector_name!r}, "
+        f"destination_name is {destination_name!r}"
+    )
+
+
+def check_attempts(value: int) -> None:
+    """Check ``fivetran_retry_limit``.
+
+    :raises ValueError: it is less than 1.
+    """
+    if value < 1:
+        raise ValueError(f"fivetran_retry_limit is {value!r}; allowed is 1 or more")

@@ -1,0 +1,368 @@
+"""The hook: from an Airflow connection to Fivetran's API."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_fivetran import __version__
+from airflow_provider_fivetran.core import endpoints
+from airflow_provider_fivetran.core.errors import (
+    FivetranError,
+    FivetranForbidden,
+    FivetranLookupError,
+    FivetranRateLimited,
+    FivetranUnauthorized,
+    FivetranUnreachable,
+)
+from airflow_provider_fivetran.core.protocol import DEFAULT_TIMEOUT, Credentials, Settings, base_url_of
+from airflow_provider_fivetran.core.starting import Order, Started, start, undo
+from airflow_provider_fivetran.core.steps import ask_pages
+from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.transport.clock import utcnow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from airflow_provider_fivetran.core.models import (
+        Account,
+        Connection,
+        Destination,
+        Group,
+        SyncHistoryEntry,
+    )
+    from airflow_provider_fivetran.core.protocol import Call, Page
+    from airflow_provider_fivetran.core.starting import Start, Undo
+    from airflow_provider_fivetran.core.steps import Note
+    from airflow_provider_fivetran.core.ticket import Ticket
+    from airflow_provider_fivetran.core.verdicts import Ended, TriggerAgain
+    from airflow_provider_fivetran.transport.blocking import BlockingTransport
+
+__all__ = ["FivetranHook"]
+
+T = TypeVar("T")
+
+# An account of a hundred thousand connections is a hundred pages.
+MOST_PAGES = 1000
+_FORM_FIELDS = {
+    "timeout": "Timeout (seconds)",
+    "fallback_conn_id": "Fallback connection id",
+    "webhook_secret": "Webhook secret",
+}
+
+
+class FivetranHook(BaseHook):
+    """Talks to Fivetran's REST API with the key of an Airflow connection.
+
+    Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
+    API; empty means ``https://api.fivetran.com``) and the extra ``timeout`` (seconds that one answer may take,
+    90 by default: a request that must stop a running sync takes Fivetran up to 60). With an empty login the
+    password may hold the base64-encoded ``key:secret``.
+
+    :param fivetran_conn_id: id of the Airflow connection.
+    :param fivetran_retry_limit: how often a request that may be repeated is sent at most.
+    :param fivetran_retry_delay: seconds before the first repetition; later pauses grow, up to a minute.
+    """
+
+    conn_name_attr = "fivetran_conn_id"
+    default_conn_name = "fivetran_default"
+    conn_type = "fivetran"
+    hook_name = "Fivetran"
+
+    def __init__(
+        self,
+        fivetran_conn_id: str = default_conn_name,
+        *,
+        fivetran_retry_limit: int = 3,
+        fivetran_retry_delay: float = 1,
+    ) -> None:
+        super().__init__()
+        self.fivetran_conn_id = fivetran_conn_id
+        self.fivetran_retry_limit = fivetran_retry_limit
+        self.fivetran_retry_delay = fivetran_retry_delay
+        self._transport: BlockingTransport | None = None
+
+    # --- the connection form of Airflow 2.11 and 3.0; newer versions read it from the provider's metadata -----
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Labels and hidden fields of the connection form, for Airflow before 3.2."""
+        from airflow_provider_fivetran import get_provider_info  # noqa: PLC0415
+
+        declared = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in declared.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Fields of the connection form, for Airflow before 3.2, whose pages are made with wtforms."""
+        from wtforms import PasswordField, StringField  # noqa: PLC0415
+
+        return {
+            name: (PasswordField if name.endswith("secret") else StringField)(label)
+            for name, label in _FORM_FIELDS.items()
+        }
+
+    # --- the way to Fivetran ----------------------------------------------------------------------------------
+
+    def get_conn(self) -> BlockingTransport:
+        """The client behind this hook, made on first use.
+
+        Its ``send`` takes the calls of :mod:`airflow_provider_fivetran.core.endpoints`; its ``session`` is a
+        ``requests.Session`` that carries the credentials.
+
+        :raises ValueError: the Airflow connection lacks a secret, or its host is unusable.
+        """
+        if self._transport is None:
+            from airflow_provider_fivetran.transport.blocking import BlockingTransport  # noqa: PLC0415
+
+            conn = BaseHook.get_connection(self.fivetran_conn_id)
+            settings = self.settings_of(conn, conn.extra_dejson)
+            mask_secret(settings.credentials.header)
+            mask_secret(settings.credentials.header.removeprefix("Basic "))
+            self._transport = BlockingTransport(
+                settings,
+                attempts=self.fivetran_retry_limit,
+                pause=self.fivetran_retry_delay,
+                note=self._log_note,
+            )
+        return self._transport
+
+    @staticmethod
+    def settings_of(conn: Any, extra: Mapping[str, Any]) -> Settings:
+        """Read an Airflow connection.
+
+        :param conn: the Airflow connection.
+        :param extra: its extra, read by the caller because on an event loop that needs another way.
+
+        :raises ValueError: it lacks a secret, or its host or timeout is unusable.
+        """
+        from airflow import __version__ as airflow_version  # noqa: PLC0415
+
+        where = f"Airflow connection {conn.conn_id!r}"
+        try:
+            scheme = conn.schema if conn.schema in {"http", "https"} else None
+            return Settings(
+                credentials=Credentials.of(conn.login, conn.password),
+                base_url=base_url_of(conn.host, port=conn.port, scheme=scheme),
+                timeout=_timeout_of(extra.get("timeout")),
+                user_agent=f"airflow-provider-fivetran/{__version__} apache-airflow/{airflow_version}",
+            )
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether the key works, or in words what is wrong. Asks ``GET /v1/account/info``."""
+        try:
+            account = self.get_account()
+        except FivetranUnauthorized as error:
+            return False, f"Fivetran does not accept the key: it is wrong, expired or revoked. {error}"
+        except FivetranForbidden as error:
+            return False, f"Fivetran knows the key, but it lacks the right to read the account. {error}"
+        except FivetranRateLimited as error:
+            return False, f"The account has spent its requests for now; the key was not judged. {error}"
+        except FivetranUnreachable as error:
+            return False, f"Fivetran cannot be reached: is the host right? {error}"
+        except (FivetranError, ValueError) as error:
+            return False, str(error)
+        key = "a system key" if account.system_key_id else "a user's key"
+        return (
+            True,
+            f"Connected to the Fivetran account {account.account_name or account.account_id} with {key}",
+        )
+
+    # --- reading ----------------------------------------------------------------------------------------------
+
+    def get_account(self) -> Account:
+        """Read the account that the key belongs to (``GET /v1/account/info``)."""
+        return self._value(endpoints.get_account())
+
+    # Airflow's own ``get_connection`` is a class method about Airflow connections, with other arguments.
+    def get_fivetran_connection(self, connection_id: str) -> Connection:
+        """Read one Fivetran connection (``GET /v1/connections/{id}``).
+
+        :raises FivetranNotFound: it does not exist, or the key may not see it.
+        """
+        return self._value(endpoints.get_connection(connection_id))
+
+    def list_connections(
+        self, *, group_id: str | None = None, schema: str | None = None
+    ) -> tuple[Connection, ...]:
+        """Read all connections that the key may see (``GET /v1/connections``, all pages).
+
+        :param group_id: only those of this group.
+        :param schema: only those with exactly this schema name.
+        """
+        return self._pages(endpoints.list_connections(group_id=group_id, schema=schema))
+
+    def get_group(self, group_id: str) -> Group:
+        """Read one group (``GET /v1/groups/{id}``)."""
+        return self._value(endpoints.get_group(group_id))
+
+    def list_groups(self) -> tuple[Group, ...]:
+        """Read all groups that the key may see (``GET /v1/groups``, all pages)."""
+        return self._pages(endpoints.list_groups())
+
+    def get_destination(self, destination_id: str) -> Destination:
+        """Read one destination (``GET /v1/destinations/{id}``); its id is that of its group."""
+        return self._value(endpoints.get_destination(destination_id))
+
+    def list_destinations(self) -> tuple[Destination, ...]:
+        """Read all destinations that the key may see (``GET /v1/destinations``, all pages)."""
+        return self._pages(endpoints.list_destinations())
+
+    def get_sync_history(
+        self, connection_id: str, *, since: datetime, until: datetime | None = None
+    ) -> tuple[SyncHistoryEntry, ...]:
+        """Read the syncs of a connection (``GET /v1/connections/{id}/sync-history``, all pages).
+
+        :param since: at most seven days ago.
+        :param until: now when unset.
+        :raises FivetranApiError: the window is refused, or this account has no history (404 or 403).
+        """
+        return self._pages(endpoints.get_sync_history(connection_id, since=since, until=until or utcnow()))
+
+    def find_connection(self, connector_name: str, destination_name: str) -> Connection:
+        """Find a connection by the names that the Fivetran dashboard shows.
+
+        :param connector_name: the connection's schema name, exactly.
+        :param destination_name: the name of its destination (its group), exactly.
+        :raises FivetranLookupError: none has these names, or more than one has.
+        """
+        groups = self.list_groups()
+        group = _only(
+            [group for group in groups if group.name == destination_name],
+            f"destination named {destination_name!r}",
+            known=[group.name for group in groups],
+            wanted=destination_name,
+        )
+        matches = self.list_connections(group_id=group.id, schema=connector_name)
+        known = [] if matches else [c.schema for c in self.list_connections(group_id=group.id)]
+        return _only(
+            [connection for connection in matches if connection.schema == connector_name],
+            f"connection named {connector_name!r} in the destination {destination_name!r}",
+            known=known,
+            wanted=connector_name,
+        )
+
+    def find_id(
+        self, connector_id: str | None, connector_name: str | None, destination_name: str | None
+    ) -> str:
+        """The id of a connection that is named in either of the two ways.
+
+        :raises FivetranLookupError: as :meth:`find_connection`.
+        """
+        if connector_id is not None:
+            return connector_id
+        if connector_name is None or destination_name is None:
+            raise ValueError("neither connector_id nor connector_name and destination_name are given")
+        found = self.find_connection(connector_name, destination_name)
+        self.log.info("%s in %s is %s", connector_name, destination_name, found.id)
+        return found.id
+
+    # --- changing ---------------------------------------------------------------------------------------------
+
+    def pause_connection(self, connection_id: str) -> Connection:
+        """Pause a connection. A running sync is stopped, which may take a while after the answer."""
+        return self._value(endpoints.change_connection(connection_id, {"paused": True}))
+
+    def unpause_connection(self, connection_id: str) -> Connection:
+        """Let a paused connection sync again. Under the automatic schedule a sync may start soon."""
+        return self._value(endpoints.change_connection(connection_id, {"paused": False}))
+
+    def set_schedule_type(self, connection_id: str, schedule_type: str) -> Connection:
+        """Let Fivetran keep the schedule (``auto``) or not (``manual``).
+
+        :raises ValueError: another value.
+        """
+        if schedule_type not in {"auto", "manual"}:
+            raise ValueError(f"schedule_type is {schedule_type!r}; allowed are 'auto' and 'manual'")
+        return self._value(endpoints.change_connection(connection_id, {"schedule_type": schedule_type}))
+
+    def run_setup_tests(self, connection_id: str) -> Connection:
+        """Run the setup tests of a connection; their results are in the answer's ``setup_tests``."""
+        return self._value(endpoints.run_setup_tests(connection_id))
+
+    # --- syncs ------------------------------------------------------------------------------------------------
+
+    def start_sync(self, connection_id: str, **policies: Any) -> Ticket:
+        """Start a sync, or find the one that is running, and take a ticket for it.
+
+        A trigger whose answer is lost is not sent again before it is known not to have taken.
+
+        :param policies: fields of :class:`airflow_provider_fivetran.core.starting.Order`, such as
+            ``when_running="restart"`` or ``when_paused="unpause"``.
+        :return: the ticket to give to :meth:`wait_for_sync`.
+        :raises FivetranRefused: (one of its kinds) a policy forbids to start.
+        :raises FivetranTriggerUncertain: it cannot be told whether the trigger took.
+        """
+        started = self.start(Order(connection_id=connection_id, **policies))
+        if not isinstance(started, Started):
+            raise FivetranError(f"no sync of {connection_id} was started: {started}")
+        return started.ticket
+
+    def start(self, order: Order, *, begun_at: datetime | None = None) -> Start:
+        """Start a sync under all the policies of a task."""
+        return self.get_conn().drive(start(order, utcnow, begun_at=begun_at))
+
+    def undo(self, connection_id: str, undone: Undo) -> None:
+        """Put back what a task changed in a connection."""
+        self.get_conn().drive(undo(connection_id, undone))
+
+    def wait_for_sync(self, ticket: Ticket) -> Ended | TriggerAgain:
+        """Wait, in this thread, until it is decided what became of a sync."""
+        return self.get_conn().drive(watch(ticket, utcnow))
+
+    def look_at_sync(self, ticket: Ticket) -> Ended | TriggerAgain | None:
+        """Look once; ``None`` when nothing is decided yet, or Fivetran cannot be read at the moment."""
+        _pause, outcome = self.get_conn().drive_to_pause(watch(ticket, utcnow))
+        return outcome
+
+    # ----------------------------------------------------------------------------------------------------------
+
+    def _value(self, call: Call[T]) -> T:
+        return self.get_conn().send(call).value
+
+    def _pages(self, call: Call[Page[T]]) -> tuple[T, ...]:
+        return self.get_conn().drive(ask_pages(call, most=MOST_PAGES))
+
+    def _log_note(self, note: Note) -> None:
+        (self.log.warning if note.is_warning else self.log.info)("%s", note.text)
+
+
+def _timeout_of(value: object) -> float:
+    if value is None or value == "":
+        return DEFAULT_TIMEOUT
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"the extra 'timeout' is {value!r}; allowed is a number of seconds above 0")
+    return seconds
+
+
+def _only(matches: Sequence[T], what: str, *, known: Sequence[str], wanted: str) -> T:
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        ids = ", ".join(sorted(str(getattr(match, "id", match)) for match in matches))
+        raise FivetranLookupError(f"there is more than one {what}: {ids}; use connector_id instead")
+    near = difflib.get_close_matches(wanted, known)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise FivetranLookupError(f"there is no {what} that this key may see{hint}")

@@ -1,0 +1,39 @@
+"""What a task leaves for people and other tasks: the link to its connection in Fivetran, and the record's name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+__all__ = ["RECORD_XCOM", "FivetranConnectionLink"]
+
+# The XCom with the record of a sync.
+RECORD_XCOM = "fivetran_sync"
+
+
+class FivetranConnectionLink(BaseOperatorLink):
+    """Opens the connection, with its syncs and its log, in the Fivetran dashboard.
+
+    The address is pushed right after the trigger, so that the link works while the sync runs.
+    """
+
+    name = "Fivetran connection"
+    key = "fivetran_link"
+
+    @property
+    def xcom_key(self) -> str:
+        """The XCom in which Airflow 3 looks for the address."""
+        return self.key
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
+        """The address, or an empty text before the task has found its connection."""
+        return XCom.get_value(key=self.key, ti_key=ti_key) or ""
+
+    @classmethod
+    def persist(cls, context: Context, link: str) -> None:
+        """Make the link show for the task that runs."""
+        context["ti"].xcom_push(key=cls.key, value=link)
