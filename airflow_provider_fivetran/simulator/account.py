@@ -41,7 +41,6 @@ class Account:
         self.account_name = "Simulated Fivetran"
         self._random = random.Random(seed)
         self._syncs = Syncs(switches, self._new_id, lands=lands)
-        self._plan = SyncPlan()
         self.clear()
 
     def clear(self) -> None:
@@ -49,6 +48,7 @@ class Account:
         with self.lock:
             now = self.clock.now()
             self._syncs.log.clear()
+            self._plan = SyncPlan()
             self.connections: dict[str, Connection] = {}
             self.transformations: dict[str, Transformation] = {}
             self.groups = {DEFAULT_GROUP: Group(id=DEFAULT_GROUP, name="Warehouse", created_at=now)}

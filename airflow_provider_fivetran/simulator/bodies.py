@@ -96,6 +96,15 @@ def check_fields(body: Mapping[str, Any], fields: Fields) -> None:
             raise invalid(f"Field '{name}' is {value!r}; allowed: {_WORDS[allowed]}")
 
 
+def check_card(body: Mapping[str, Any]) -> None:
+    """Refuse a Connect Card that does not know where to send people afterwards."""
+    card = body.get("connect_card_config")
+    if card is not None:
+        if not isinstance(card.get("redirect_uri"), str):
+            raise invalid("Field 'connect_card_config.redirect_uri' is required; allowed: a string")
+        check_fields(card, {"hide_setup_guide": bool, "all_fields": bool})
+
+
 def check_tables(tables: Mapping[str, Any], where: str) -> dict[str, list[str]]:
     """Refuse anything but ``{"schema": ["table", ...]}`` with at least one table in each schema."""
     if not tables:

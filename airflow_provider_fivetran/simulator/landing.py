@@ -138,7 +138,7 @@ class Landing:
         try:
             connection = self._open()
             try:
-                self._write(connection, _quoted(schema), synced)
+                self._write(connection, _qualified(connection, schema), synced)
             finally:
                 connection.close()
         except self._duckdb.Error as error:
@@ -195,6 +195,12 @@ def _highest_id(connection: Any, table: str) -> int:
     # The name is quoted already, and a name cannot be a parameter.
     row = connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()  # noqa: S608
     return int(row[0])
+
+
+def _qualified(connection: Any, schema: str) -> str:
+    # A file shop.duckdb is a database "shop", so that a schema "shop" in it needs its full name.
+    row = connection.execute("SELECT current_database()").fetchone()
+    return f"{_quoted(row[0])}.{_quoted(schema)}"
 
 
 def _quoted(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
@@ -17,7 +18,6 @@ from .application import build_application
 from .gate import Gate
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator
 
     from starlette.types import Scope
@@ -112,6 +112,11 @@ class _Quiet(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn's own loop keeps a date for the headers and looks for the end only ten times a second.
+        while not self.should_exit:  # noqa: ASYNC110 - other threads set it, which an event could not hear
+            await asyncio.sleep(_TICK)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -32,6 +32,8 @@ class Simulator:
 
     def __init__(self, *, speed: float = 1.0, seed: int = 0, duckdb: str | Path | None = None) -> None:
         self.seed = seed
+        # The address while it is served.
+        self.url = ""
         self.clock = Clock(speed)
         self.switches = Switches()
         self.faults = Faults(seed)
@@ -48,6 +50,7 @@ class Simulator:
         from .server import Server  # noqa: PLC0415
 
         with Server(self, host, port, any_host=any_host).running() as url:
+            self.url = url
             yield url
 
     def reset(self) -> None:

@@ -11,6 +11,7 @@ from airflow_provider_fivetran.simulator.answers import page, simulator_of, succ
 from airflow_provider_fivetran.simulator.bodies import (
     CHANGED_CONNECTION,
     NEW_CONNECTION,
+    check_card,
     check_fields,
     read_body,
 )
@@ -64,6 +65,7 @@ async def create_connection(request: Request) -> JSONResponse:
         if name not in body:
             raise invalid(f"Field '{name}' is required")
     check_fields(body, NEW_CONNECTION)
+    check_card(body)
     simulator = simulator_of(request)
     account = simulator.account
     with account.lock:

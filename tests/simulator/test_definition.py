@@ -1,0 +1,227 @@
+"""Every answer of every call is valid against Fivetran's own definition, and what it would refuse is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_fivetran.simulator import SyncPlan
+
+PATH = os.environ.get("FIVETRAN_OPENAPI")
+pytestmark = pytest.mark.skipif(
+    not PATH, reason="FIVETRAN_OPENAPI names no file with Fivetran's OpenAPI definition"
+)
+
+spec = importlib.util.spec_from_file_location("definition", Path(__file__).with_name("definition.py"))
+definition_module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(definition_module)
+
+CONNECTION = "/v1/connections/{connectionId}"
+TRANSFORMATION = "/v1/transformations/{transformationId}"
+NEW = {"group_id": "sim_group", "service": "stripe"}
+TASK = {"code": "reconnect", "message": "Reconnect", "details": "expired"}
+
+# method, path in the definition, query, body, expected status
+CALLS = [
+    ("get", "/v1/account/info", None, None, 200),
+    ("get", "/v1/connections", None, None, 200),
+    ("get", "/v1/connections", {"limit": 1}, None, 200),
+    ("post", "/v1/connections", None, NEW, 201),
+    ("post", "/v1/connections", None, {**NEW, "connect_card_config": {"redirect_uri": "https://x.y"}}, 201),
+    ("get", CONNECTION, None, None, 200),
+    ("patch", CONNECTION, None, {"paused": True}, 200),
+    ("patch", CONNECTION, None, {"schedule_type": "manual", "run_setup_tests": False}, 200),
+    ("delete", CONNECTION, None, None, 200),
+    ("post", f"{CONNECTION}/sync", None, {"force": True}, 200),
+    ("post", f"{CONNECTION}/sync", None, {}, 200),
+    ("post", f"{CONNECTION}/resync", None, {}, 200),
+    ("post", f"{CONNECTION}/resync", None, {"scope": {"schema": ["t"]}}, 200),
+    ("post", f"{CONNECTION}/schemas/tables/resync", None, {"schema": ["t"]}, 200),
+    ("post", f"{CONNECTION}/test", None, {}, 200),
+    ("get", f"{CONNECTION}/schemas", None, None, 200),
+    ("get", f"{CONNECTION}/sync-history", None, None, 200),
+    ("get", f"{CONNECTION}/sync-history", {"limit": 1}, None, 200),
+    ("get", f"{CONNECTION}/warnings", None, None, 200),
+    ("delete", f"{CONNECTION}/warnings/{{warningType}}", None, None, 200),
+    ("post", f"{CONNECTION}/dismiss-warnings", None, {"warning_types": ["late"]}, 200),
+    ("get", f"{CONNECTION}/errors", None, None, 200),
+    ("get", "/v1/groups", None, None, 200),
+    ("get", "/v1/groups/{groupId}", None, None, 200),
+    ("get", "/v1/groups/{groupId}/connections", None, None, 200),
+    ("get", "/v1/destinations", None, None, 200),
+    ("get", "/v1/destinations/{destinationId}", None, None, 200),
+    ("get", "/v1/users", None, None, 200),
+    ("get", "/v1/users/{userId}", None, None, 200),
+    ("get", "/v1/metadata/connector-types", None, None, 200),
+    ("get", "/v1/transformations", None, None, 200),
+    ("get", TRANSFORMATION, None, None, 200),
+    ("post", f"{TRANSFORMATION}/run", None, {"full_refresh": True}, 200),
+    ("post", f"{TRANSFORMATION}/cancel", None, None, 200),
+]
+NAMES = {
+    "{connectionId}": "c",
+    "{transformationId}": "t",
+    "{groupId}": "sim_group",
+    "{destinationId}": "sim_group",
+    "{userId}": "sim_user",
+    "{warningType}": "late",
+}
+
+
+@pytest.fixture(scope="module")
+def document():
+    return json.loads(Path(PATH).read_text(encoding="utf-8"))
+
+
+def describe(sim):
+    """An account in which every field has a value somewhere and none somewhere else."""
+    warning = {"code": "late", "message": "Late", "details": ""}
+    sim.add_connection(
+        "c",
+        sync_frequency=1440,
+        daily_sync_time="06:00",
+        config={"host": "db", "port": 5432, "password": "p", "tables": ["a"], "ssl": {"on": True}},
+        default_plan=SyncPlan(duration=60),
+        plans=[
+            SyncPlan(duration=1, outcome="rescheduled", volume_mb=(None, None, None)),
+            SyncPlan(duration=1, outcome="failure", tasks=[TASK], reason="no"),
+            SyncPlan(duration=1, warnings=[warning]),
+        ],
+    )
+    for _ in range(3):
+        sim.start_sync("c")
+        sim.clock.advance(1)
+    sim.add_connection("fresh", sync_frequency=None, setup_state="incomplete")
+    sim.add_connection("failed", default_plan=SyncPlan(duration=1, outcome="failure", tasks=[TASK]))
+    sim.add_connection("put_off", default_plan=SyncPlan(duration=1, outcome="rescheduled"))
+    for name in ("failed", "put_off"):
+        sim.start_sync(name)
+    sim.clock.advance(1)
+    sim.add_transformation("t", duration=60)
+    sim.add_transformation("done", type="QUICKSTART", duration=1)
+    sim.account.transformation("done").run(sim.clock.now(), sim.switches, full_refresh=False)
+
+
+def call(sim, api, method, path, query, body):
+    for name, value in NAMES.items():
+        path = path.replace(name, value)
+    options = {} if body is None else {"json": body}
+    return api.session.request(method.upper(), sim.url + path, params=query, timeout=10, **options)
+
+
+@pytest.mark.parametrize("unset", ["omit", "null"])
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body", "status"), CALLS, ids=[f"{c[0]} {c[1]}" for c in CALLS]
+)
+def test_an_answer_is_valid(sim, api, document, unset, method, path, query, body, status):
+    definition = definition_module.Definition(document, nulls=unset == "null")
+    describe(sim)
+    sim.switches.unset_fields = unset
+    if path.endswith("/cancel"):
+        sim.account.transformation("t").run(sim.clock.now(), sim.switches, full_refresh=False)
+    elif path.endswith("/sync-history"):
+        sim.start_sync("c")
+    answer = call(sim, api, method, path, query, body)
+    assert answer.status_code == status, answer.text
+    validator = definition.answer(method, path, status)
+    if validator is not None:
+        validator.validate(answer.json())
+
+
+def test_each_state_of_a_connection_is_valid(sim, api, document):
+    definition = definition_module.Definition(document)
+    validator = definition.answer("get", CONNECTION, 200)
+    describe(sim)
+    sim.switches.unset_fields = "omit"
+    seen = set()
+    for name in ("c", "fresh", "failed", "put_off"):
+        for act in (lambda _: None, sim.start_sync, sim.pause):
+            act(name)
+            answer = api.get(f"/v1/connections/{name}").json()
+            validator.validate(answer)
+            seen.add(answer["data"]["status"]["sync_state"])
+            sim.clock.advance(0.5)
+        validator.validate(api.get(f"/v1/connections/{name}").json())
+        seen.add(api.state(name))
+    assert seen == {"scheduled", "syncing", "paused", "rescheduled"}
+
+
+@pytest.mark.parametrize("path", ["/v1/connections/{connectionId}", f"{CONNECTION}/sync", TRANSFORMATION])
+def test_refusals_use_declared_statuses(sim, api, document, path):
+    method = "post" if path.endswith("/sync") else "get"
+    declared = document["paths"][path][method]["responses"]
+    answer = call(sim, api, method, path, None, {} if method == "post" else None)
+    assert answer.status_code == 404
+    assert "404" in declared
+    assert set(answer.json()) == {"code", "message"}
+
+
+def test_no_call_is_left_unchecked(sim):
+    from airflow_provider_fivetran.simulator.application import build_application
+
+    checked = {(call[0].upper(), anonymous(call[1])) for call in CALLS}
+    served = {
+        (method, anonymous(path))
+        for path, methods in paths_of(build_application(sim))
+        for method in methods
+        if path.startswith("/v1/") and "connectors" not in path and not path.endswith("/force")
+    }
+    assert served == checked
+
+
+def paths_of(app):
+    routes = list(app.routes)
+    while routes:
+        route = routes.pop()
+        if hasattr(route, "methods"):
+            yield route.path, route.methods
+        routes += getattr(route, "routes", [])
+
+
+def anonymous(path):
+    return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
+
+
+WRONG = [7, "word", True, 1.5, ["list"], {"an": "object"}]
+BODIES = [
+    ("post", "/v1/connections", NEW),
+    ("patch", CONNECTION, {"paused": False}),
+    ("post", f"{CONNECTION}/sync", {}),
+    ("post", f"{CONNECTION}/resync", {}),
+    ("post", f"{CONNECTION}/schemas/tables/resync", {}),
+    ("post", f"{CONNECTION}/test", {}),
+    ("post", f"{CONNECTION}/dismiss-warnings", {}),
+    ("post", f"{TRANSFORMATION}/run", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "base"), BODIES, ids=[f"{b[0]} {b[1]}" for b in BODIES])
+def test_what_the_definition_refuses_is_refused(sim, api, document, method, path, base):
+    definition = definition_module.Definition(document)
+    validator = definition.body(method, path)
+    describe(sim)
+    tried = 0
+    for name in definition.properties(method, path):
+        for value in WRONG:
+            body = {**base, name: value}
+            if validator.is_valid(body):
+                continue
+            answer = call(sim, api, method, path, None, body)
+            assert answer.status_code == 400, f"{name}={value!r} was taken: {answer.text}"
+            tried += 1
+    assert tried >= 4
+
+
+@pytest.mark.parametrize(("method", "path"), [("post", "/v1/connections"), ("patch", CONNECTION)])
+def test_every_listed_value_is_taken(sim, api, document, method, path):
+    definition = definition_module.Definition(document)
+    describe(sim)
+    for name, schema in definition.properties(method, path).items():
+        for value in schema.get("enum", ()):
+            body = {**(NEW if method == "post" else {}), name: value}
+            answer = call(sim, api, method, path, None, body)
+            assert answer.ok, f"{name}={value!r} was refused: {answer.text}"
