@@ -10,11 +10,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .account import DEFAULT_KEY
 from .describing import load_account
 from .problems import ApiError
 from .records import SyncPlan
-from .simulator import Simulator
+from .simulator import DEFAULT_KEY, DEFAULT_SECRET, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         help="JSON file: keys, groups, connections, transformations, switches ...",
     )
     add("--duckdb", type=Path, help="DuckDB file into which every sync that ends well lands a small shop")
-    add("--key", default=DEFAULT_KEY[0], help="API key (default %(default)s)")
-    add("--secret", default=DEFAULT_KEY[1], help="API secret (default %(default)s)")
+    add("--key", default=DEFAULT_KEY, help="API key (default %(default)s)")
+    add("--secret", default=DEFAULT_SECRET, help="API secret (default %(default)s)")
     add("--speed", type=float, default=1.0, help="simulated seconds in one real second (default 1)")
     add("--seed", type=int, default=0, help="seed of everything that looks random")
     add("--duration", type=float, default=1.0, help="seconds that a sync takes (default 1)")
@@ -70,11 +69,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(options: argparse.Namespace) -> Simulator:
-    simulator = Simulator(speed=options.speed, seed=options.seed, duckdb=options.duckdb)
+    simulator = Simulator(
+        speed=options.speed,
+        seed=options.seed,
+        duckdb=options.duckdb,
+        key=options.key,
+        secret=options.secret,
+    )
     simulator.account.set_default_plan(SyncPlan(duration=options.duration))
-    if options.key != DEFAULT_KEY[0]:
-        simulator.revoke(DEFAULT_KEY[0])
-    simulator.add_key(options.key, options.secret)
     if options.account is not None:
         load_account(simulator, json.loads(options.account.read_text(encoding="utf-8")))
     for text in options.connection:

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .checking import check_choices, check_numbers
 from .problems import conflict, not_found
-from .records import Connection, Group, Key, ScheduleType, SetupState, SyncFrequency, SyncPlan, User
+from .records import Connection, Group, ScheduleType, SetupState, SyncFrequency, SyncPlan, User
 from .syncs import Syncs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .clock import Clock
-    from .records import Run
+    from .records import Key, Run
     from .switches import Switches
     from .transformations import Transformation
 
 DEFAULT_GROUP = "sim_group"
 DEFAULT_USER = "sim_user"
-DEFAULT_KEY = ("sim-key", "sim-secret")
 
 
 class Account:
@@ -33,12 +32,15 @@ class Account:
     Hold :attr:`lock` while reading several things that must fit together.
     """
 
-    def __init__(self, clock: Clock, switches: Switches, *, seed: int = 0, lands: bool = False) -> None:
+    def __init__(
+        self, clock: Clock, switches: Switches, key: Key, *, seed: int = 0, lands: bool = False
+    ) -> None:
         self.lock = threading.RLock()
         self.clock = clock
         self.switches = switches
         self.account_id = "sim_account"
         self.account_name = "Simulated Fivetran"
+        self._key = key
         self._random = random.Random(seed)
         self._syncs = Syncs(switches, self._new_id, lands=lands)
         self.clear()
@@ -53,8 +55,7 @@ class Account:
             self.transformations: dict[str, Transformation] = {}
             self.groups = {DEFAULT_GROUP: Group(id=DEFAULT_GROUP, name="Warehouse", created_at=now)}
             self.users = {DEFAULT_USER: User(id=DEFAULT_USER, email="sim@example.com", created_at=now)}
-            self.keys: dict[str, Key] = {}
-            self.put_key(Key(key=DEFAULT_KEY[0], secret=DEFAULT_KEY[1]))
+            self.keys = {self._key.key: self._key}
 
     # -- keys, groups, users --
 

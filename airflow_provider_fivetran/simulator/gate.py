@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 import random
 import uuid
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .records import Key
     from .simulator import Simulator
 
+_log = logging.getLogger(__name__)
 _ACCEPTABLE = ("application/json", "application/*", "*/*")
 _READING = ("GET", "HEAD", "OPTIONS")
 _UNAUTHORIZED = ApiError(401, "AuthFailed", "Invalid authorization credentials")
@@ -89,7 +91,7 @@ class Gate:
 
     async def _pass_through(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = Visit(scope, await _read(receive), {})
-        answer = await self._carry_out(visit)
+        answer = await self._examine(visit)
         await _send(answer, send)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -162,7 +164,14 @@ class Gate:
         async def receive() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(visit.scope, receive, answer.collect)
+        try:
+            # One answer, one moment: nothing moves while it is put together. The body is here already, so that
+            # the application waits for nothing.
+            with self._simulator.account.lock:
+                await self._app(visit.scope, receive, answer.collect)
+        except Exception as error:
+            _log.exception("The simulator failed at %s %s", visit.method, visit.path)
+            raise ApiError(500, "InternalError", "The simulator failed; its log says why") from error
         return answer
 
     def _common_headers(self, visit: Visit) -> list[tuple[bytes, bytes]]:
@@ -178,7 +187,7 @@ class Gate:
         return headers
 
     def _note(self, visit: Visit, answer: Answer | None) -> None:
-        self._simulator.requests.append(
+        self._simulator.note(
             Request(
                 method=visit.method,
                 path=visit.path,

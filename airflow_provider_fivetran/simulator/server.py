@@ -47,6 +47,8 @@ class Server:
                 http=_droppable(self._transports),
                 ws="none",
                 lifespan="off",
+                # Logging belongs to whoever runs us.
+                log_config=None,
                 log_level="error",
                 access_log=False,
                 # The clock in the header is the simulator's own.

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from .records import Connection, Run, SyncPlan
     from .traffic import Request
 
+DEFAULT_KEY = "sim-key"
+DEFAULT_SECRET = "sim-secret"  # noqa: S105 - opens nothing but the simulator
+# A simulator that serves for days remembers the latest requests only.
+_LONGEST_LOG = 100_000
+
 
 class Simulator:
     """A local Fivetran.
@@ -30,7 +35,15 @@ class Simulator:
     ``simulator.clock.advance(seconds)`` moves. ``duckdb`` names a file into which syncs land rows.
     """
 
-    def __init__(self, *, speed: float = 1.0, seed: int = 0, duckdb: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        speed: float = 1.0,
+        seed: int = 0,
+        duckdb: str | Path | None = None,
+        key: str = DEFAULT_KEY,
+        secret: str = DEFAULT_SECRET,
+    ) -> None:
         self.seed = seed
         # The address while it is served.
         self.url = ""
@@ -38,7 +51,8 @@ class Simulator:
         self.switches = Switches()
         self.faults = Faults(seed)
         self.requests: list[Request] = []
-        self.account = Account(self.clock, self.switches, seed=seed, lands=duckdb is not None)
+        first_key = Key(key=key, secret=secret)
+        self.account = Account(self.clock, self.switches, first_key, seed=seed, lands=duckdb is not None)
         self._landing = _open_landing(duckdb, seed)
         self._budget = Budget()
         self._setup_test_budget = Budget()
@@ -54,7 +68,7 @@ class Simulator:
             yield url
 
     def reset(self) -> None:
-        """Forget everything but the speed: account, faults, switches, log and budgets."""
+        """Forget everything but the clock and the first key: account, faults, switches, log and budgets."""
         with self.account.lock:
             self.faults.clear()
             self.requests.clear()
@@ -152,6 +166,11 @@ class Simulator:
     def accepted(self, connection_id: str) -> list[Run]:
         """Like :meth:`runs`, with those that were accepted and have not started or never will."""
         return self.account.accepted(connection_id)
+
+    def note(self, request: Request) -> None:
+        self.requests.append(request)
+        if len(self.requests) > _LONGEST_LOG:
+            del self.requests[: _LONGEST_LOG // 10]
 
     def count(self, method: str | None = None, path: str | None = None) -> int:
         """How many requests used this method and have a path in which this regular expression is found."""
