@@ -281,7 +281,7 @@ class FivetranOperator(BaseOperator):
             self._push(
                 context, SyncRecord(connection_id=ticket.connection_id, status="started", link=ticket.link)
             )
-            return write_moment(max(ticket.taken_at, ticket.latest_end or ticket.taken_at))
+            return write_moment(ticket.after_all_earlier)
         if self.deferrable:
             self._defer(context, ticket, errand)
         return self._conclude(context, hook, errand, hook.wait_for_sync(ticket))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -10,6 +12,7 @@ from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.transport.clock import utcnow
 
 if TYPE_CHECKING:
@@ -70,24 +73,23 @@ class FivetranSyncTrigger(BaseTrigger):
         yield TriggerEvent(event)
 
     async def _outcome(self) -> Outcome:
-        from airflow_provider_fivetran.transport.aio import AsyncTransport  # noqa: PLC0415
-
         ticket = Ticket.from_json(self.ticket)
-        async with AsyncTransport(
+        # Importing aiohttp takes a few tenths of a second, which must not be taken from the triggerer's loop.
+        aio = await asyncio.to_thread(import_module, "airflow_provider_fivetran.transport.aio")
+        async with aio.AsyncTransport(
             await self._settings(),
             attempts=self.retry_limit,
             pause=self.retry_delay,
             note=self._log_note,
         ) as transport:
-            return await transport.drive(watch(ticket, utcnow))
+            outcome: Outcome = await transport.drive(watch(ticket, utcnow))
+            return outcome
 
     async def _settings(self) -> Settings:
         from airflow.providers.common.compat.connection import (  # noqa: PLC0415
             get_async_connection,
             get_async_extra_dejson,
         )
-
-        from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
 
         conn = await get_async_connection(self.fivetran_conn_id)
         return FivetranHook.settings_of(conn, await get_async_extra_dejson(conn))

@@ -218,10 +218,11 @@ def _success_after(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
     success, failure = seen.timestamps
     if seen.connection.is_syncing and ticket.wait_while_syncing:
         return _look_later(ticket, now, reports.SYNCING)
-    if success is not None and success > ticket.taken_at:
+    # An end at the very time counts: that time may be the return value of the task that waited for it.
+    if success is not None and success >= ticket.taken_at:
         return reports.succeeded(ticket, ended_at=success)
     failed_last = failure is not None and (success is None or failure > success)
-    if failure is not None and failed_last and (failure > ticket.taken_at or ticket.older_failures_count):
+    if failure is not None and failed_last and (failure >= ticket.taken_at or ticket.older_failures_count):
         return reports.failed(ticket, seen.connection, ended_at=failure)
     return None
 

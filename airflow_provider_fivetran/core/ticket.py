@@ -36,7 +36,7 @@ class Aim(StrEnum):
     NEXT_END = "next_end"
     """The first to end after the ticket was taken, whoever started it."""
     SUCCESS_AFTER = "success_after"
-    """Any that ends well after the time of the ticket; a failure is not the end of it."""
+    """Any that ends well at or after the time of the ticket, and then was the last to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +129,12 @@ class Ticket:
         """The end of the newest sync that had ended before the ticket was taken."""
         known = [moment for moment in (self.succeeded_at, self.failed_at) if moment is not None]
         return max(known, default=None)
+
+    @property
+    def after_all_earlier(self) -> datetime:
+        """A time after every end that had been when the ticket was taken, and before the end that it stands for."""
+        latest = self.latest_end
+        return self.taken_at if latest is None else max(self.taken_at, latest + timedelta(microseconds=1))
 
     def server_clock(self, now: datetime) -> datetime:
         """What Fivetran's clock shows when ours shows ``now``."""
