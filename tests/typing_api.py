@@ -1,0 +1,109 @@
+"""The public API as users write it. Never run: mypy reads it as it would read a user's DAG.
+
+What is not written here may change its types; what is written here may not.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, assert_type
+
+from airflow_provider_fivetran import __version__
+from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncError, FivetranSyncFailed
+from airflow_provider_fivetran.hooks import FivetranHook
+from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
+from airflow_provider_fivetran.sensors import FivetranSensor
+from airflow_provider_fivetran.triggers import FivetranSyncTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+assert_type(__version__, str)
+
+# --- a task, named in either way, with nothing else said ------------------------------------------------
+
+by_id = FivetranOperator(task_id="sync", connector_id="phonetics_scone")
+by_name = FivetranOperator(task_id="sync", connector_name="shop", destination_name="Warehouse")
+templated = FivetranOperator(task_id="sync", connector_id="{{ params.connection }}")
+by_id >> by_name >> templated
+
+# --- every policy, spelt out ----------------------------------------------------------------------------
+
+FivetranOperator(
+    task_id="sync",
+    connector_id="phonetics_scone",
+    fivetran_conn_id="fivetran_default",
+    run_name="nightly",
+    fivetran_retry_limit=5,
+    fivetran_retry_delay=2,
+    poll_frequency=30,
+    schedule_type="manual",
+    restore_schedule=True,
+    reschedule_wait_time=60,
+    deferrable=True,
+    wait_for_completion=True,
+    when_running="attach",
+    when_rescheduled="wait",
+    when_paused="unpause_and_restore",
+    when_broken="test",
+    fresh_within=timedelta(minutes=15),
+    timeout=timedelta(hours=6),
+    start_timeout=timedelta(minutes=30),
+    retries=2,
+    execution_timeout=timedelta(hours=8),
+)
+FivetranOperator(task_id="sync", connector_id="c", poll_frequency=timedelta(seconds=30), when_running="queue")
+FivetranOperator(task_id="sync", connector_id="c", poll_frequency=0.5, when_running="restart")
+FivetranOperator(task_id="sync", connector_id="c", when_running="skip", when_paused="skip")
+FivetranOperator(task_id="sync", connector_id="c", schedule_type="auto", when_broken="fail")
+
+# A policy that does not exist is found before the DAG is deployed.
+FivetranOperator(task_id="sync", connector_id="c", when_running="ignore")  # type: ignore[arg-type]
+FivetranOperator(task_id="sync", connector_id="c", when_paused="unpaused")  # type: ignore[arg-type]
+FivetranOperator(task_id="sync", connector_id="c", schedule_type="cron")  # type: ignore[arg-type]
+
+FivetranResyncOperator(task_id="resync", connector_id="c")
+FivetranResyncOperator(task_id="resync", connector_id="c", scope={"shop": ["orders", "customers"]})
+
+# --- waiting for what others started --------------------------------------------------------------------
+
+FivetranSensor(task_id="wait", connector_id="c", mode="reschedule", timeout=3600)
+FivetranSensor(
+    task_id="wait",
+    connector_name="shop",
+    destination_name="Warehouse",
+    poke_interval=timedelta(minutes=1),
+    completed_after_time="{{ data_interval_end }}",
+    always_wait_when_syncing=True,
+    propagate_failures_forward=True,
+    deferrable=True,
+)
+FivetranSensor(task_id="wait", connector_id="c", completed_after_time=datetime(2026, 1, 1, tzinfo=UTC))
+
+FivetranSyncTrigger(ticket={}, fivetran_conn_id="fivetran_default")
+
+
+# --- the hook, in a task of one's own -------------------------------------------------------------------
+
+
+def paused_connections() -> list[str]:
+    with FivetranHook("fivetran_default") as hook:
+        return [connection.id for connection in hook.list_connections() if connection.paused]
+
+
+def start_and_wait(connection_id: str) -> None:
+    hook = FivetranHook()
+    assert_type(hook.get_fivetran_connection(connection_id).id, str)
+    assert_type(hook.test_connection(), tuple[bool, str])
+    try:
+        hook.wait_for_sync(hook.start_sync(connection_id, when_running="attach"))
+    except FivetranSyncFailed as error:
+        raise SystemExit(str(error)) from error
+
+
+def is_worth_a_look(error: FivetranError) -> bool:
+    return isinstance(error, FivetranSyncError)
+
+
+def next_link(record: Mapping[str, str]) -> str:
+    return record["link"]
