@@ -41,8 +41,8 @@ class Fault:
     probability: float = 1.0
     # "status" and "html": the HTTP status; 503 and 502 unless given.
     status: int | None = None
-    # Seconds for the Retry-After header of a "status" answer.
-    retry_after: float | None = None
+    # The Retry-After header of a "status" or "html" answer: seconds, or a text as it stands, such as a date.
+    retry_after: float | str | None = None
     # Real seconds before the answer, for any kind; "slow" waits one second unless given.
     delay: float | None = None
     # Overrides whether the request is carried out before the fault strikes.
@@ -53,8 +53,9 @@ class Fault:
     def __post_init__(self) -> None:
         check_choices("kind", self.kind, get_args(Kind))
         for name in ("retry_after", "delay", "times"):
-            if getattr(self, name) is not None:
-                check_numbers(name, getattr(self, name))
+            value = getattr(self, name)
+            if value is not None and not (name == "retry_after" and isinstance(value, str)):
+                check_numbers(name, value)
         check_numbers("size_mb", self.size_mb)
         check_numbers("probability", self.probability)
         if self.probability > 1:

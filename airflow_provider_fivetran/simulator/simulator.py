@@ -124,6 +124,7 @@ class Simulator:
     # -- what happens in it --
 
     def start_sync(self, connection_id: str) -> Run | None:
+        """Start a sync as Fivetran's own schedule would; None if one runs or the connection is paused."""
         return self.account.start_sync(connection_id)
 
     def pause(self, connection_id: str) -> None:
@@ -133,12 +134,15 @@ class Simulator:
         self.account.unpause(connection_id)
 
     def cancel(self, connection_id: str) -> None:
+        """End the current sync as a person does in the dashboard: no timestamp moves."""
         self.account.cancel(connection_id)
 
     def delete(self, connection_id: str) -> None:
+        """Delete the connection; the truth about its runs stays."""
         self.account.delete(connection_id)
 
     def break_setup(self, connection_id: str, *, test_heals: bool = False) -> None:
+        """Break the setup until a sync ends well, or a setup test runs where ``test_heals``."""
         self.account.break_setup(connection_id, test_heals=test_heals)
 
     def set_plan(self, connection_id: str, plan: SyncPlan) -> None:

@@ -119,11 +119,12 @@ def _spoilt(
     body: bytes,
     *,
     content_type: bytes = b"application/json",
-    retry_after: float | None = None,
+    retry_after: float | str | None = None,
 ) -> Spoilt:
     headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
     if retry_after is not None:
-        headers.append((b"retry-after", f"{retry_after:g}".encode()))
+        text = retry_after if isinstance(retry_after, str) else f"{retry_after:g}"
+        headers.append((b"retry-after", text.encode()))
     return Spoilt(int(status), headers, body)
 
 

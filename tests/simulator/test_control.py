@@ -61,6 +61,18 @@ def test_a_whole_account_is_added_at_once(sim, control):
     assert len(sim.faults.waiting()) == 1
 
 
+def test_a_transformation_is_added(sim, control):
+    assert control("transformations", {"id": "t", "duration": 3}).json()["status"] == "NEW"
+    assert sim.account.transformation("t").duration == 3
+
+
+def test_a_failure_of_the_simulator_itself_is_a_500_in_the_envelope(sim, api, caplog):
+    sim.account.users.clear()
+    answer = api.get("/v1/account/info")
+    assert (answer.status_code, answer.json()["code"]) == (500, "InternalError")
+    assert "GET /v1/account/info" in caplog.text
+
+
 def test_faults_switches_keys_and_requests(sim, api, control):
     assert control("faults", {"kind": "status", "times": None}).status_code == 201
     assert api.get("/v1/groups").status_code == 503

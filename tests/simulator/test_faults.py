@@ -28,6 +28,11 @@ def test_a_status_answers_instead_of_the_request(sim, api, status):
     assert api.post(SYNC).status_code == 200
 
 
+def test_a_retry_may_be_announced_as_a_date(sim, api):
+    sim.faults.add(Fault("status", status=429, retry_after="Fri, 01 May 2026 12:00:00 GMT"))
+    assert api.get("/v1/groups").headers["Retry-After"] == "Fri, 01 May 2026 12:00:00 GMT"
+
+
 def test_a_reset_comes_before_the_request_takes_effect(sim, api):
     sim.faults.add(Fault("reset"))
     with pytest.raises(requests.ConnectionError, match="reset"):
@@ -78,7 +83,7 @@ def test_a_huge_answer(sim, api):
 def test_a_valid_envelope_around_the_wrong_types(sim, api):
     right = api.connection("c")
     sim.faults.add(Fault("wrong_shape", times=None))
-    seen = [api.get("/v1/connections/c").json() for _ in range(12)]
+    seen = [api.get("/v1/connections/c").json() for _ in range(40)]
     assert {answer["code"] for answer in seen} == {"Success"}
     assert right not in [answer.get("data") for answer in seen]
     assert len({str(answer) for answer in seen}) > 3
