@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_fivetran import __version__
+from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
@@ -19,10 +20,10 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnreachable,
 )
 from airflow_provider_fivetran.core.protocol import DEFAULT_TIMEOUT, Credentials, Settings, base_url_of
-from airflow_provider_fivetran.core.starting import Order, Started, start, undo
+from airflow_provider_fivetran.core.starting import Order, Started, Undo, start, undo
 from airflow_provider_fivetran.core.steps import ask_pages
+from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.watch import watch
-from airflow_provider_fivetran.transport.clock import utcnow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
         SyncHistoryEntry,
     )
     from airflow_provider_fivetran.core.protocol import Call, Page
-    from airflow_provider_fivetran.core.starting import Start, Undo
+    from airflow_provider_fivetran.core.starting import Start
     from airflow_provider_fivetran.core.steps import Note
     from airflow_provider_fivetran.core.ticket import Ticket
     from airflow_provider_fivetran.core.verdicts import Ended, TriggerAgain
@@ -323,6 +324,13 @@ class FivetranHook(BaseHook):
     def undo(self, connection_id: str, undone: Undo) -> None:
         """Put back what a task changed in a connection."""
         self.get_conn().drive(undo(connection_id, undone))
+
+    def stop_sync(self, connection_id: str, undone: Undo | None = None) -> None:
+        """Stop the sync that runs, by pausing the connection until it has stopped (45 s at most).
+
+        :param undone: what else to put back in the connection afterwards.
+        """
+        self.get_conn().drive(stop(connection_id, undone or Undo(), utcnow))
 
     def wait_for_sync(self, ticket: Ticket) -> Ended | TriggerAgain:
         """Wait, in this thread, until it is decided what became of a sync."""

@@ -17,6 +17,7 @@ from airflow_provider_fivetran.arguments import (
     check_identified,
     span_of,
 )
+from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
 from airflow_provider_fivetran.core.models import dashboard_link
@@ -24,6 +25,7 @@ from airflow_provider_fivetran.core.moments import read_moment, write_moment
 from airflow_provider_fivetran.core.policies import (
     ScheduleType,
     WhenBroken,
+    WhenKilled,
     WhenPaused,
     WhenRescheduled,
     WhenRunning,
@@ -34,7 +36,6 @@ from airflow_provider_fivetran.core.verdicts import Ended, SyncRecord, TriggerAg
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink
 from airflow_provider_fivetran.raising import failing_at_once_when_pointless
-from airflow_provider_fivetran.transport.clock import utcnow
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
 if TYPE_CHECKING:
@@ -113,6 +114,9 @@ class FivetranOperator(BaseOperator):
         again at the end; ``"skip"``.
     :param when_broken: its setup is broken. ``"try"``: sync anyway, which can heal it; ``"test"``: run the setup
         tests first and go on if they pass; ``"fail"``.
+    :param when_killed: the task is killed or marked failed by a person. ``"leave"``: the sync goes on; ``"stop"``:
+        it is stopped, by pausing the connection until it has stopped. A deferred task is told of its end by
+        Airflow 3.3 and newer only.
     :param restore_schedule: put the schedule type back at the end.
     :param fresh_within: succeed at once, without a sync, when the last sync ended well that recently; a timedelta
         or seconds.
@@ -153,6 +157,7 @@ class FivetranOperator(BaseOperator):
         when_rescheduled: WhenRescheduled = "wait",
         when_paused: WhenPaused = "fail",
         when_broken: WhenBroken = "try",
+        when_killed: WhenKilled = "leave",
         restore_schedule: bool = False,
         fresh_within: float | timedelta | None = None,
         timeout: float | timedelta | None = None,
@@ -180,10 +185,12 @@ class FivetranOperator(BaseOperator):
         self.when_rescheduled = when_rescheduled
         self.when_paused = when_paused
         self.when_broken = when_broken
+        self.when_killed = when_killed
         self.restore_schedule = restore_schedule
         self.fresh_within = fresh_within
         self.timeout = timeout
         self.start_timeout = start_timeout
+        self._at_work: tuple[FivetranHook, _Errand] | None = None
         self._check_arguments()
 
     def _check_arguments(self) -> None:
@@ -192,6 +199,7 @@ class FivetranOperator(BaseOperator):
         check_choice("when_rescheduled", self.when_rescheduled, WhenRescheduled)
         check_choice("when_paused", self.when_paused, WhenPaused)
         check_choice("when_broken", self.when_broken, WhenBroken)
+        check_choice("when_killed", self.when_killed, WhenKilled)
         check_choice("schedule_type", self.schedule_type, ScheduleType, optional=True)
         if self.restore_schedule and self.schedule_type is None:
             raise ValueError(
@@ -223,6 +231,13 @@ class FivetranOperator(BaseOperator):
         """Go on when the trigger has sent its event."""
         with failing_at_once_when_pointless(), self._hook() as hook:
             return self._conclude(context, hook, _Errand.from_json(errand), read_event(event))
+
+    def on_kill(self) -> None:
+        """Stop the sync that this worker waits for, if that is wanted."""
+        if self.when_killed == "stop" and self._at_work is not None:
+            hook, errand = self._at_work
+            if not errand.then_start_ours:
+                hook.stop_sync(errand.connection_id, errand.undo)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Put back what was changed when the trigger died instead of sending its event."""
@@ -284,7 +299,10 @@ class FivetranOperator(BaseOperator):
             return write_moment(ticket.after_all_earlier)
         if self.deferrable:
             self._defer(context, ticket, errand)
-        return self._conclude(context, hook, errand, hook.wait_for_sync(ticket))
+        self._at_work = (hook, errand)
+        outcome = hook.wait_for_sync(ticket)
+        self._at_work = None
+        return self._conclude(context, hook, errand, outcome)
 
     def _defer(self, context: Context, ticket: Ticket, errand: _Errand) -> None:
         if errand.undo.changes():
@@ -297,6 +315,8 @@ class FivetranOperator(BaseOperator):
                 fivetran_conn_id=self.fivetran_conn_id,
                 retry_limit=self.fivetran_retry_limit,
                 retry_delay=self.fivetran_retry_delay,
+                when_killed="leave" if errand.then_start_ours else self.when_killed,
+                undo=errand.undo.to_json(),
             ),
             method_name="execute_complete",
             kwargs={"errand": errand.to_json()},

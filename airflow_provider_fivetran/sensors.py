@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_fivetran.arguments import check_attempts, check_identified, span_of
+from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranSyncTimeout
 from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
 from airflow_provider_fivetran.core.models import dashboard_link
@@ -27,7 +28,6 @@ from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink
 from airflow_provider_fivetran.raising import failing_at_once_when_pointless
 from airflow_provider_fivetran.rescheduling import first_rescheduled_at
-from airflow_provider_fivetran.transport.clock import utcnow
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
 if TYPE_CHECKING:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
+from airflow_provider_fivetran.core.starting import Undo
+from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.transport.clock import utcnow
+from airflow_provider_fivetran.killing import is_over
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_fivetran.core.protocol import Settings
-    from airflow_provider_fivetran.core.steps import Note
+    from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.watch import Outcome
 
 __all__ = ["FivetranSyncTrigger"]
+
+T = TypeVar("T")
 
 
 class FivetranSyncTrigger(BaseTrigger):
@@ -35,6 +40,8 @@ class FivetranSyncTrigger(BaseTrigger):
     :param fivetran_conn_id: id of the Airflow connection.
     :param retry_limit: how often a request is sent at most before it counts as failed.
     :param retry_delay: seconds before the first repetition.
+    :param when_killed: ``"stop"``: stop the sync when a person ends the deferred task; ``"leave"``: leave it.
+    :param undo: what the task changed in the connection, to be put back when the sync is stopped.
     """
 
     def __init__(
@@ -43,12 +50,17 @@ class FivetranSyncTrigger(BaseTrigger):
         fivetran_conn_id: str,
         retry_limit: int = 3,
         retry_delay: float = 1,
+        when_killed: str = "leave",
+        undo: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ticket = ticket
         self.fivetran_conn_id = fivetran_conn_id
         self.retry_limit = retry_limit
         self.retry_delay = retry_delay
+        self.when_killed = when_killed
+        self.undo = undo
+        self._stopping: asyncio.Task[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The import path and the arguments from which Airflow makes this trigger again."""
@@ -59,6 +71,8 @@ class FivetranSyncTrigger(BaseTrigger):
                 "fivetran_conn_id": self.fivetran_conn_id,
                 "retry_limit": self.retry_limit,
                 "retry_delay": self.retry_delay,
+                "when_killed": self.when_killed,
+                "undo": self.undo,
             },
         )
 
@@ -72,8 +86,23 @@ class FivetranSyncTrigger(BaseTrigger):
             event = write_event(BrokenOff(FivetranError(str(error))))
         yield TriggerEvent(event)
 
+    async def on_kill(self) -> None:
+        """Stop the sync, if that is wanted and the task is really over (Airflow 3.3 and newer)."""
+        if self.when_killed != "stop" or not await is_over(self.task_instance):
+            return
+        # The triggerer cancels this method again on each of its rounds; the stop itself must not be cut off.
+        self._stopping = asyncio.ensure_future(self._stop())
+        await asyncio.shield(self._stopping)
+
     async def _outcome(self) -> Outcome:
         ticket = Ticket.from_json(self.ticket)
+        return await self._drive(watch(ticket, utcnow))
+
+    async def _stop(self) -> None:
+        connection_id = Ticket.from_json(self.ticket).connection_id
+        await self._drive(stop(connection_id, Undo.from_json(self.undo), utcnow))
+
+    async def _drive(self, procedure: Procedure[T]) -> T:
         # Importing aiohttp takes a few tenths of a second, which must not be taken from the triggerer's loop.
         aio = await asyncio.to_thread(import_module, "airflow_provider_fivetran.transport.aio")
         async with aio.AsyncTransport(
@@ -82,8 +111,8 @@ class FivetranSyncTrigger(BaseTrigger):
             pause=self.retry_delay,
             note=self._log_note,
         ) as transport:
-            outcome: Outcome = await transport.drive(watch(ticket, utcnow))
-            return outcome
+            result: T = await transport.drive(procedure)
+            return result
 
     async def _settings(self) -> Settings:
         from airflow.providers.common.compat.connection import (  # noqa: PLC0415

@@ -143,7 +143,7 @@ def reasons_of(connection: Connection, entry: SyncHistoryEntry | None) -> str:
     if status.setup_state and status.setup_state != "connected":
         parts.append(f"the setup is {status.setup_state}")
     parts += [f"warning: {notice}" for notice in status.warnings[:MOST_NOTICES]]
-    return "; ".join(parts)
+    return "; ".join(part.rstrip(".") for part in parts)
 
 
 def _record(

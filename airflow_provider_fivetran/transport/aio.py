@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import aiohttp
 import tenacity
 
+from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnexpectedAnswer, FivetranUnreachable
 from airflow_provider_fivetran.core.protocol import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, read_answer
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
 from airflow_provider_fivetran.core.steps import Note, Pause
-from airflow_provider_fivetran.transport.clock import utcnow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -1,0 +1,51 @@
+"""Stopping a running sync. Fivetran has no cancel: the connection is paused until the sync has really stopped."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_fivetran.core.endpoints import change_connection, get_connection
+from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.steps import Note, Pause, ask
+
+if TYPE_CHECKING:
+    from airflow_provider_fivetran.core.starting import Undo
+    from airflow_provider_fivetran.core.steps import Clock, Procedure
+
+__all__ = ["stop"]
+
+# Airflow gives a killed task a minute by default. Fivetran itself gives up stopping a sync after as long.
+PATIENCE = timedelta(seconds=45)
+BETWEEN_LOOKS = timedelta(seconds=1)
+
+
+def stop(connection_id: str, undone: Undo, clock: Clock) -> Procedure[None]:
+    """Stop the sync that runs, and put ``paused`` back as it was.
+
+    :param undone: what the task that is killed had changed, which is put back in the same request.
+    """
+    try:
+        was_paused = (yield from ask(get_connection(connection_id))).value.paused
+        if not was_paused:
+            yield from ask(change_connection(connection_id, {"paused": True}))
+        yield from _wait_until_stopped(connection_id, clock)
+        back = {"paused": was_paused, **undone.changes()}
+        if back != {"paused": True}:
+            yield from ask(change_connection(connection_id, back))
+    except FivetranError as error:
+        yield Note(
+            f"{connection_id}: the sync could not be stopped, or the connection could not be put back as it was; "
+            f"look there: {error}",
+            is_warning=True,
+        )
+
+
+def _wait_until_stopped(connection_id: str, clock: Clock) -> Procedure[None]:
+    limit = clock() + PATIENCE
+    while clock() < limit:
+        if not (yield from ask(get_connection(connection_id))).value.is_syncing:
+            yield Note(f"{connection_id}: the sync was stopped")
+            return
+        yield Pause(clock() + BETWEEN_LOOKS)
+    yield Note(f"{connection_id}: the sync did not stop within {PATIENCE}", is_warning=True)
