@@ -171,7 +171,8 @@ class Account:
                 return _refuse_or_ignore(choice, f"a sync of {connection_id} is already in progress")
             if run is not None:
                 self._stop_or_refuse(connection)
-            self._syncs.accept(connection, now, "force" if force else "api")
+            if connection.run is None:  # else a re-sync that waited for the stopped one took its place
+                self._syncs.accept(connection, now, "force" if force else "api")
             return None
 
     def start_sync(self, connection_id: str) -> Run | None:
