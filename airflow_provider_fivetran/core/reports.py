@@ -128,7 +128,7 @@ def timed_out(ticket: Ticket, saying: str, now: datetime) -> TimedOut:
     return TimedOut(
         _record(ticket, "timed_out", reason=saying),
         f"The wait for the Fivetran sync of {ticket.connection_id} reached its limit after "
-        f"{in_words(now - ticket.begun_at)}: {saying}. The sync itself was left alone. {ticket.link}",
+        f"{in_words(now - ticket.begun_at)}: {saying}. {ticket.link}",
     )
 
 

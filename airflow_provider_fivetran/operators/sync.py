@@ -1,11 +1,9 @@
-"""Operators that start Fivetran syncs and wait for them."""
+"""The operator that starts syncs and waits for them."""
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
 from airflow_provider_fivetran.core.models import dashboard_link
-from airflow_provider_fivetran.core.moments import read_moment, write_moment
+from airflow_provider_fivetran.core.moments import write_moment
 from airflow_provider_fivetran.core.policies import (
     ScheduleType,
     WhenBroken,
@@ -35,50 +33,24 @@ from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT, HISTORI
 from airflow_provider_fivetran.core.verdicts import Ended, SyncRecord, TriggerAgain
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink
+from airflow_provider_fivetran.operators.errand import Errand
 from airflow_provider_fivetran.raising import failing_at_once_when_pointless
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fivetran.core.starting import NotNeeded
     from airflow_provider_fivetran.core.ticket import Ticket
+    from airflow_provider_fivetran.core.watch import Outcome
 
-__all__ = ["FivetranOperator", "FivetranResyncOperator"]
+__all__ = ["FivetranOperator"]
 
 UNDO_XCOM = "fivetran_undo"
 # The trigger ends each wait itself; Airflow's own limit is there in case the trigger cannot.
 BACKSTOP = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Errand:
-    """What a task must remember while it is deferred."""
-
-    connection_id: str
-    begun_at: datetime | None = None
-    undo: Undo = field(default_factory=Undo)
-    then_start_ours: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "connection_id": self.connection_id,
-            "begun_at": self.begun_at and write_moment(self.begun_at),
-            "undo": self.undo.to_json(),
-            "then_start_ours": self.then_start_ours,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> _Errand:
-        return cls(
-            connection_id=data["connection_id"],
-            begun_at=read_moment(data["begun_at"]) if data.get("begun_at") else None,
-            undo=Undo.from_json(data.get("undo")),
-            then_start_ours=bool(data.get("then_start_ours")),
-        )
 
 
 class FivetranOperator(BaseOperator):
@@ -190,7 +162,7 @@ class FivetranOperator(BaseOperator):
         self.fresh_within = fresh_within
         self.timeout = timeout
         self.start_timeout = start_timeout
-        self._at_work: tuple[FivetranHook, _Errand] | None = None
+        self._at_work: tuple[FivetranHook, Errand] | None = None
         self._check_arguments()
 
     def _check_arguments(self) -> None:
@@ -223,21 +195,28 @@ class FivetranOperator(BaseOperator):
             FivetranConnectionLink.persist(context, dashboard_link(connection_id))
             if self.run_name:
                 self.log.info("Run name: %s", self.run_name)
-            return self._pursue(
-                context, hook, _Errand(connection_id=connection_id), self._order(connection_id)
-            )
+            errand = Errand(connection_id=connection_id)
+            return self._see_through(context, hook, errand, self._order(connection_id))
 
     def execute_complete(self, context: Context, event: object, errand: Mapping[str, Any]) -> str | None:
         """Go on when the trigger has sent its event."""
         with failing_at_once_when_pointless(), self._hook() as hook:
-            return self._conclude(context, hook, _Errand.from_json(errand), read_event(event))
+            kept = Errand.from_json(errand)
+            outcome = read_event(event)
+            order = self._next_order(kept, outcome)
+            if order is not None:
+                return self._see_through(context, hook, kept, order)
+            return self._finish(context, hook, kept, outcome)
 
     def on_kill(self) -> None:
         """Stop the sync that this worker waits for, if that is wanted."""
-        if self.when_killed == "stop" and self._at_work is not None:
-            hook, errand = self._at_work
-            if not errand.then_start_ours:
-                hook.stop_sync(errand.connection_id, errand.undo)
+        if self._at_work is None:
+            return
+        hook, errand = self._at_work
+        if self.when_killed == "stop" and not errand.then_start_ours:
+            hook.stop_sync(errand.connection_id, errand.undo)
+        else:  # pausing again would stop the sync that is to be left
+            hook.undo(errand.connection_id, replace(errand.undo, pause=False))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Put back what was changed when the trigger died instead of sending its event."""
@@ -275,36 +254,40 @@ class FivetranOperator(BaseOperator):
             start_timeout=span_of("start_timeout", self.start_timeout) or DEFAULT_START_TIMEOUT,
         )
 
-    def _pursue(self, context: Context, hook: FivetranHook, errand: _Errand, order: Order) -> str | None:
+    def _see_through(self, context: Context, hook: FivetranHook, errand: Errand, order: Order) -> str | None:
         """Start what is wanted and see it to its end, or to the deferral."""
+        following: Order | None = order
         try:
-            started = hook.start(order, begun_at=errand.begun_at)
+            while following is not None:
+                started = hook.start(following, begun_at=errand.begun_at)
+                if not isinstance(started, Started):
+                    hook.undo(errand.connection_id, errand.undo)
+                    return self._without_a_sync(context, started)
+                ticket = started.ticket
+                errand = replace(
+                    errand,
+                    begun_at=ticket.begun_at,
+                    undo=started.undo.and_earlier(errand.undo),
+                    then_start_ours=started.then_start_ours,
+                )
+                if not self.wait_for_completion and not started.then_start_ours:
+                    return self._leave(context, ticket)
+                outcome = self._wait(context, hook, ticket, errand)
+                following = self._next_order(errand, outcome)
         except FivetranError:
             hook.undo(errand.connection_id, errand.undo)
             raise
-        if not isinstance(started, Started):
-            hook.undo(errand.connection_id, errand.undo)
-            return self._without_a_sync(context, started)
-        ticket = started.ticket
-        errand = replace(
-            errand,
-            begun_at=ticket.begun_at,
-            undo=started.undo.and_earlier(errand.undo),
-            then_start_ours=started.then_start_ours,
-        )
-        if not self.wait_for_completion and not started.then_start_ours:
-            self._push(
-                context, SyncRecord(connection_id=ticket.connection_id, status="started", link=ticket.link)
-            )
-            return write_moment(ticket.after_all_earlier)
+        return self._finish(context, hook, errand, outcome)
+
+    def _wait(self, context: Context, hook: FivetranHook, ticket: Ticket, errand: Errand) -> Outcome:
         if self.deferrable:
             self._defer(context, ticket, errand)
         self._at_work = (hook, errand)
         outcome = hook.wait_for_sync(ticket)
         self._at_work = None
-        return self._conclude(context, hook, errand, outcome)
+        return outcome
 
-    def _defer(self, context: Context, ticket: Ticket, errand: _Errand) -> None:
+    def _defer(self, context: Context, ticket: Ticket, errand: Errand) -> None:
         if errand.undo.changes():
             kept = {"connection_id": errand.connection_id, "undo": errand.undo.to_json()}
             context["ti"].xcom_push(key=UNDO_XCOM, value=kept)
@@ -323,26 +306,37 @@ class FivetranOperator(BaseOperator):
             timeout=max(ticket.begun_at + limit - utcnow(), timedelta(0)) + BACKSTOP,
         )
 
-    def _conclude(
-        self, context: Context, hook: FivetranHook, errand: _Errand, outcome: Ended | TriggerAgain | BrokenOff
-    ) -> str | None:
-        """Act on what became of the awaited sync."""
+    def _next_order(self, errand: Errand, outcome: Outcome | BrokenOff) -> Order | None:
+        """What to start next, where the end of one wait is not the end of the task."""
+        order = replace(self._order(errand.connection_id), **_NOT_AGAIN)
         if isinstance(outcome, TriggerAgain):
             self.log.info("%s", outcome.message)
-            again = replace(self._order(errand.connection_id), when_running="attach", **_AGAIN)
-            return self._pursue(context, hook, errand, again)
+            return replace(order, when_running="attach")
         if errand.then_start_ours and isinstance(outcome, Ended) and _leaves_room(outcome):
             self.log.info("The sync before ours is over: %s", outcome.message)
-            return self._pursue(context, hook, errand, replace(self._order(errand.connection_id), **_AGAIN))
+            return order
+        return None
+
+    def _finish(
+        self, context: Context, hook: FivetranHook, errand: Errand, outcome: Outcome | BrokenOff
+    ) -> str | None:
+        """Put back what was changed, leave the record, and end the task as the sync ended."""
         hook.undo(errand.connection_id, errand.undo)
         if isinstance(outcome, BrokenOff):
             raise outcome.error
+        if isinstance(outcome, TriggerAgain):  # followed by another start, so not an end
+            raise TypeError(outcome.message)
         self._push(context, outcome.record)
         error = error_of(outcome)
         if error is not None:
             raise error
         self.log.info("%s", outcome.message)
         return outcome.record.ended_at_text
+
+    def _leave(self, context: Context, ticket: Ticket) -> str:
+        record = SyncRecord(connection_id=ticket.connection_id, status="started", link=ticket.link)
+        self._push(context, record)
+        return write_moment(ticket.after_all_earlier)
 
     def _without_a_sync(self, context: Context, outcome: NotNeeded | Skipped) -> str | None:
         self._push(context, outcome.record)
@@ -356,29 +350,8 @@ class FivetranOperator(BaseOperator):
         context["ti"].xcom_push(key=RECORD_XCOM, value=record.to_json())
 
 
-class FivetranResyncOperator(FivetranOperator):
-    """Starts a historical re-sync, of everything or of some tables, and waits for it like for a sync.
-
-    A sync that is running already is not the re-sync: unless ``when_running`` says otherwise its end is waited
-    for first.
-
-    :param scope: the tables to re-sync, by schema: ``{"shop": ["orders"]}``; unset means everything, which can
-        take days. Names as in the source.
-    :param kwargs: as for :class:`FivetranOperator`.
-    """
-
-    template_fields: Sequence[str] = (*FivetranOperator.template_fields, "scope")
-
-    def __init__(self, *, scope: Mapping[str, Sequence[str]] | str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scope = scope
-
-    def _order(self, connection_id: str) -> Order:
-        return replace(super()._order(connection_id), resync=True, scope=_scope_of(self.scope))
-
-
 # What holds only for the first start of a task, when it starts a second time.
-_AGAIN: dict[str, Any] = {"fresh_within": None, "schedule_type": None, "restore_schedule": False}
+_NOT_AGAIN: dict[str, Any] = {"fresh_within": None, "schedule_type": None, "restore_schedule": False}
 
 
 def _leaves_room(outcome: Ended) -> bool:
@@ -401,27 +374,3 @@ def _with_execution_timeout(kwargs: dict[str, Any]) -> dict[str, Any]:
     )
     seconds = kwargs.pop("timeout_seconds")
     return {"execution_timeout": span_of("timeout_seconds", seconds), **kwargs}
-
-
-def _scope_of(scope: Mapping[str, Sequence[str]] | str | None) -> Mapping[str, Sequence[str]] | None:
-    """Read a scope, which a template may have turned into text.
-
-    :raises ValueError: it is not tables by schema.
-    """
-    read: object = scope
-    if isinstance(scope, str):
-        try:
-            read = json.loads(scope)
-        except ValueError:
-            read = scope
-    if read is None:
-        return None
-    if isinstance(read, Mapping) and read and all(_are_names(tables) for tables in read.values()):
-        return read
-    raise ValueError(
-        f"scope is {scope!r}; allowed is a list of tables by schema, such as {{'shop': ['orders']}}, none empty"
-    )
-
-
-def _are_names(tables: object) -> bool:
-    return isinstance(tables, list | tuple) and len(tables) > 0 and all(isinstance(t, str) for t in tables)

@@ -1,0 +1,42 @@
+"""What a task that starts syncs must remember while it is deferred."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_fivetran.core.moments import read_moment, write_moment
+from airflow_provider_fivetran.core.starting import Undo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+__all__ = ["Errand"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """Where a task stands: it travels through the deferral as plain JSON."""
+
+    connection_id: str
+    begun_at: datetime | None = None
+    undo: Undo = field(default_factory=Undo)
+    then_start_ours: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "connection_id": self.connection_id,
+            "begun_at": self.begun_at and write_moment(self.begun_at),
+            "undo": self.undo.to_json(),
+            "then_start_ours": self.then_start_ours,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Errand:
+        return cls(
+            connection_id=data["connection_id"],
+            begun_at=read_moment(data["begun_at"]) if data.get("begun_at") else None,
+            undo=Undo.from_json(data.get("undo")),
+            then_start_ours=bool(data.get("then_start_ours")),
+        )
