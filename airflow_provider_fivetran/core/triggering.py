@@ -1,0 +1,167 @@
+"""Triggering a sync exactly once, even when the answer to the trigger is lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_fivetran.core.endpoints import (
+    get_connection,
+    get_sync_history,
+    resync_connection,
+    sync_connection,
+)
+from airflow_provider_fivetran.core.errors import (
+    FivetranApiError,
+    FivetranConflict,
+    FivetranError,
+    FivetranServerError,
+    FivetranTriggerUncertain,
+    FivetranUnauthorized,
+    FivetranUnexpectedAnswer,
+    FivetranUnreachable,
+)
+from airflow_provider_fivetran.core.history import history_window
+from airflow_provider_fivetran.core.models import dashboard_link
+from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
+    from airflow_provider_fivetran.core.protocol import Call
+    from airflow_provider_fivetran.core.starting import Order
+    from airflow_provider_fivetran.core.steps import Clock, Procedure
+    from airflow_provider_fivetran.core.ticket import Ticket
+
+__all__ = ["Trigger", "history_of"]
+
+# After an answer was lost: pauses between looks for a sign of the sync, in seconds. An error answer of a server is
+# a weaker hint that the trigger took than no answer at all.
+LOOKS_AFTER_LOST_ANSWER = (1, 2, 4, 8, 15, 30)
+LOOKS_AFTER_SERVER_ERROR = (1, 2, 4, 8)
+LOOKS_AFTER_CONFLICT = (1, 2, 4, 8)
+MOST_TRIGGERS = 3
+MOST_HISTORY_PAGES = 3
+
+
+def history_of(ticket: Ticket, clock: Clock) -> Procedure[tuple[SyncHistoryEntry, ...] | None]:
+    """The sync history, or ``None`` when it cannot be had."""
+    since, until = history_window(ticket, clock())
+    try:
+        return (
+            yield from ask_pages(
+                get_sync_history(ticket.connection_id, since=since, until=until), most=MOST_HISTORY_PAGES
+            )
+        )
+    except FivetranUnauthorized:
+        raise
+    except FivetranError:
+        return None
+
+
+class Trigger:
+    """One trigger, sent as often as it takes for Fivetran to have it exactly once."""
+
+    def __init__(self, order: Order, ticket: Ticket, clock: Clock, *, was_historical: bool) -> None:
+        self._order = order
+        self._ticket = ticket
+        self._clock = clock
+        self._was_historical = was_historical
+        self._restarts = ticket.sync_state == "syncing"
+
+    def pull(self) -> Procedure[datetime]:
+        """Trigger, and return Fivetran's clock at that time."""
+        for _ in range(MOST_TRIGGERS):
+            try:
+                answer = yield from ask(self._call())
+            except FivetranConflict as error:
+                return (yield from self._after_conflict(error))
+            except FivetranServerError as error:
+                lost: FivetranError = error
+                looks: tuple[int, ...] = LOOKS_AFTER_SERVER_ERROR
+            except (FivetranUnreachable, FivetranUnexpectedAnswer) as error:
+                lost, looks = error, LOOKS_AFTER_LOST_ANSWER
+            else:
+                yield Note(
+                    f"{self._order.connection_id}: triggered. {dashboard_link(self._order.connection_id)}"
+                )
+                return answer.server_time or self._server_now()
+            yield Note(
+                f"{self._order.connection_id}: the answer to the trigger was lost, "
+                f"looking whether it took: {lost}",
+                is_warning=True,
+            )
+            if (yield from self._took(looks)):
+                yield Note(f"{self._order.connection_id}: the trigger took")
+                return self._server_now()
+            if self._order.resync:
+                raise self._uncertain(lost) from lost
+        raise self._uncertain(lost) from lost
+
+    def _call(self) -> Call[None]:
+        if self._order.resync:
+            return resync_connection(self._order.connection_id, scope=self._order.scope)
+        return sync_connection(self._order.connection_id, force=self._restarts)
+
+    def _after_conflict(self, error: FivetranConflict) -> Procedure[datetime]:
+        """Another start came first, and then that sync is ours; or Fivetran means something else."""
+        if self._restarts or not (yield from self._took(LOOKS_AFTER_CONFLICT)):
+            raise error
+        return self._server_now()
+
+    def _took(self, looks: tuple[int, ...]) -> Procedure[bool]:
+        """Whether a sync shows itself that began after the ticket was taken."""
+        for seconds in looks:
+            try:
+                found = (yield from ask(get_connection(self._order.connection_id))).value
+                if (yield from self._shows(found)):
+                    return True
+            except FivetranApiError as error:
+                if error.permanent:
+                    raise
+            except FivetranError:
+                pass  # not readable either: look again
+            yield Pause(self._clock() + timedelta(seconds=seconds))
+        return False
+
+    def _shows(self, connection: Connection) -> Procedure[bool]:
+        if self._restarts:
+            return (yield from self._another_runs())
+        if self._order.resync and self._order.scope is None and not self._was_historical:
+            return connection.status.is_historical
+        if connection.is_syncing or (connection.is_rescheduled and self._ticket.sync_state != "rescheduled"):
+            return True
+        return _is_newer(connection.succeeded_at, self._ticket) or _is_newer(
+            connection.failed_at, self._ticket
+        )
+
+    def _another_runs(self) -> Procedure[bool]:
+        """Before the trigger a sync was running; only the history can tell it from ours."""
+        entries = yield from history_of(self._ticket, self._clock)
+        if entries is None or self._ticket.other_sync_id is None:
+            raise self._uncertain(None)
+        return any(
+            e.sync_id != self._ticket.other_sync_id
+            and e.started_at is not None
+            and e.started_at >= self._ticket.taken_at
+            for e in entries
+        )
+
+    def _uncertain(self, lost: FivetranError | None) -> FivetranTriggerUncertain:
+        link = dashboard_link(self._order.connection_id)
+        return FivetranTriggerUncertain(
+            f"the answer to the trigger of {self._order.connection_id} was lost"
+            f"{f' ({lost})' if lost else ''}, and nothing tells whether Fivetran started a sync: look there "
+            f"before the task runs again. {link}",
+            connection_id=self._order.connection_id,
+            link=link,
+        )
+
+    def _server_now(self) -> datetime:
+        return self._ticket.server_clock(self._clock()).replace(microsecond=0)
+
+
+def _is_newer(moment: datetime | None, ticket: Ticket) -> bool:
+    latest = ticket.latest_end
+    return moment is not None and moment > ticket.taken_at and (latest is None or moment > latest)
