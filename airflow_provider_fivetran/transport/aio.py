@@ -59,9 +59,9 @@ class AsyncTransport:
     async def __aenter__(self) -> Self:
         headers = self.settings.headers()
         self._session = aiohttp.ClientSession(
-            # As ``auth`` and not as a plain header: with ``trust_env``, which is what makes proxies from the
-            # environment work, a session without ``auth`` takes credentials from ~/.netrc.
-            auth=aiohttp.BasicAuth.decode(headers.pop("Authorization")),
+            # By a middleware and not as a header: ``trust_env``, which is what makes proxies from the environment
+            # work, also takes credentials from ~/.netrc, and refuses to send those and a header.
+            middlewares=(_signed_with(headers.pop("Authorization")),),
             headers=headers,
             trust_env=True,
             timeout=aiohttp.ClientTimeout(
@@ -146,6 +146,16 @@ class AsyncTransport:
             f"{type(error).__name__}: {error}",
             maybe_received=maybe_received,
         )
+
+
+def _signed_with(header: str) -> aiohttp.ClientMiddlewareType:
+    async def sign(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers["Authorization"] = header
+        return await handler(request)
+
+    return sign
 
 
 async def _read(call: Call[T], response: aiohttp.ClientResponse, body: bytes, base_url: str) -> Answer[T]:
