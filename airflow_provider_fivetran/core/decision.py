@@ -31,6 +31,8 @@ STATE_LAG = timedelta(seconds=60)
 # ours shows itself meanwhile. Longer when a sync is known to have been running.
 HOLD = timedelta(seconds=10)
 HOLD_AFTER_RESTART = timedelta(seconds=60)
+# A state may be ahead of the timestamps: only a sync that has left no trace for so long was cancelled.
+TRACE_LAG = timedelta(seconds=5)
 # How long the history may go on calling a sync running after the connection came to rest.
 HISTORY_LAG = timedelta(minutes=2)
 # When Fivetran puts a sync off without saying until when.
@@ -52,9 +54,11 @@ class Seen:
     history_absent: bool = False
     """This account or key has no sync history."""
     was_running: bool = False
-    """The awaited sync was seen running."""
+    """The awaited sync was seen running, and not put off since."""
+    was_put_off: bool = False
+    """The awaited sync was put off, and not seen running since."""
     at_rest_since: datetime | None = None
-    """When the connection was first found at rest after that, by our clock."""
+    """When the connection was first found at rest after either, by our clock."""
     put_off_since: datetime | None = None
     """When the connection was first found rescheduled, by our clock."""
     asked_about: tuple[datetime | None, datetime | None] | None = None
@@ -71,14 +75,19 @@ class Seen:
         ours = (
             ticket.aim is Aim.RUNNING or ticket.sync_state != "syncing" or now >= ticket.asked_at + STATE_LAG
         )
-        was_running = self.was_running or (connection.is_syncing and ours)
-        rests = was_running and not connection.is_syncing
+        put_off = connection.is_rescheduled and not _is_the_old_put_off(ticket, connection, now)
+        was_running = (self.was_running or (connection.is_syncing and ours)) and not put_off
+        was_put_off = put_off or (self.was_put_off and not connection.is_syncing)
+        rests = (was_running or was_put_off) and not connection.is_syncing
+        put_off_is_over = self.connection.is_rescheduled and not connection.is_rescheduled
+        rested_since = None if put_off_is_over else self.at_rest_since
         return replace(
             self,
             connection=connection,
             history=None,
             was_running=was_running,
-            at_rest_since=(self.at_rest_since or now) if rests else None,
+            was_put_off=was_put_off,
+            at_rest_since=(rested_since or now) if rests else None,
             put_off_since=(self.put_off_since or now) if connection.is_rescheduled else None,
         )
 
@@ -86,14 +95,15 @@ class Seen:
         """The same look, with the sync history read."""
         entry = awaited_entry(ticket, entries)
         runs = entry is not None and entry.is_running
+        put_off = entry is not None and entry.is_put_off and self.connection.is_at_rest
+        rests = (runs or put_off) and not self.connection.is_syncing
         return replace(
             self,
             history=entries,
             asked_about=self.timestamps,
-            was_running=self.was_running or runs,
-            at_rest_since=now
-            if runs and not self.connection.is_syncing and not self.at_rest_since
-            else self.at_rest_since,
+            was_running=(self.was_running or runs) and not put_off,
+            was_put_off=(self.was_put_off or put_off) and not runs,
+            at_rest_since=(self.at_rest_since or now) if rests else self.at_rest_since,
         )
 
     def without_history(self) -> Seen:
@@ -136,16 +146,21 @@ def _by_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
         return None
     if ticket.wait_while_syncing and seen.connection.is_syncing:
         return _look_later(ticket, now, reports.SYNCING)
+    held_until = _held_in_history(ticket, entry)
+    if held_until is not None and now < held_until:
+        return _look_later(ticket, now, reports.HELD, held_until)
     if entry.is_success:
-        return reports.succeeded(ticket, entry=entry)
+        success = _ours(ticket, seen, seen.connection.succeeded_at, ticket.succeeded_at)
+        return reports.succeeded(ticket, entry=entry, ended_at=success)
     if entry.is_failure:
-        return reports.failed(ticket, seen.connection, entry=entry)
+        failure = _ours(ticket, seen, seen.connection.failed_at, ticket.failed_at)
+        return reports.failed(ticket, seen.connection, entry=entry, ended_at=failure)
     if entry.is_stopped:
         return _stopped(ticket, seen, entry)
     if entry.is_running:
         return _running_in_history(ticket, seen, now)
     if entry.is_put_off:
-        return _put_off_in_history(ticket, seen, entry, now)
+        return _put_off_in_history(ticket, seen, now)
     return None  # a word that is newer than this code: the other evidence decides
 
 
@@ -161,14 +176,17 @@ def _running_in_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | 
     return _look_later(ticket, now, reports.SYNCING)
 
 
-def _put_off_in_history(ticket: Ticket, seen: Seen, entry: SyncHistoryEntry, now: datetime) -> Verdict | None:
+def _put_off_in_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
     if not seen.connection.is_at_rest or seen.connection.paused:
         return None
-    # Neither put off any longer nor running again: it must start within the time that a start may take.
-    limit = ticket.our_clock(entry.ended_at or ticket.taken_at) + ticket.start_timeout
-    if now >= limit:
-        return reports.never_started(ticket, seen.connection, now)
-    return _look_later(ticket, now, reports.PUT_OFF_OVER, limit)
+    return _not_started_again(ticket, seen, now)
+
+
+def _held_in_history(ticket: Ticket, entry: SyncHistoryEntry) -> datetime | None:
+    """Until when to hold the end of a sync that began before the trigger and did not outlive it."""
+    if ticket.triggered_at is None or entry.started_at is None or entry.ended_at is None:
+        return None
+    return _held_until(ticket, entry.ended_at) if entry.started_at < ticket.triggered_at else None
 
 
 # --- the two timestamps ---------------------------------------------------------------------------------------
@@ -209,9 +227,12 @@ def _ours(ticket: Ticket, seen: Seen, moment: datetime | None, before: datetime 
 
 
 def _held_until(ticket: Ticket, end: datetime) -> datetime | None:
-    if ticket.aim is not Aim.TRIGGERED or end > (ticket.triggered_at or ticket.taken_at) + ONE_SECOND:
+    if ticket.aim is not Aim.TRIGGERED:
         return None
-    return ticket.asked_at + (HOLD_AFTER_RESTART if ticket.sync_state == "syncing" else HOLD)
+    triggered_at = ticket.triggered_at or ticket.taken_at
+    if ticket.sync_state == "syncing":  # the sync that the trigger stops may end by itself in that moment
+        return ticket.our_clock(triggered_at) + HOLD_AFTER_RESTART
+    return ticket.our_clock(triggered_at) + HOLD if end <= triggered_at + ONE_SECOND else None
 
 
 def _success_after(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
@@ -244,6 +265,8 @@ def _by_state(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
         return _look_later(ticket, now, reports.NEXT)
     if not connection.is_at_rest:
         return _look_later(ticket, now, reports.unknown_state(connection))
+    if seen.was_put_off:
+        return _not_started_again(ticket, seen, now)
     if seen.was_running:
         return _left_without_trace(ticket, seen, now)
     return _not_started(ticket, seen, now)
@@ -253,15 +276,26 @@ def _left_without_trace(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
     """It ran, it no longer runs, and no timestamp moved: it was cancelled, unless the state is ahead of them."""
     if seen.can_ask:
         return AskHistory(*history_window(ticket, now))
-    if seen.at_rest_since is not None and seen.at_rest_since < now:
+    limit = (seen.at_rest_since or now) + TRACE_LAG
+    if now >= limit:
         entry = awaited_entry(ticket, seen.history or ())
         return reports.cancelled(ticket, seen.connection, entry=entry)
-    return _look_later(ticket, now, reports.VANISHED)
+    return _look_later(ticket, now, reports.VANISHED, limit)
 
 
 def _not_started(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
     if now < ticket.start_deadline:
         return _look_later(ticket, now, reports.STARTING, ticket.start_deadline)
+    if seen.can_ask:
+        return AskHistory(*history_window(ticket, now))
+    return reports.never_started(ticket, seen.connection, now)
+
+
+def _not_started_again(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
+    """Neither put off any longer nor running again: it must start within the time that a start may take."""
+    limit = (seen.at_rest_since or now) + ticket.start_timeout
+    if now < limit:
+        return _look_later(ticket, now, reports.PUT_OFF_OVER, limit)
     if seen.can_ask:
         return AskHistory(*history_window(ticket, now))
     return reports.never_started(ticket, seen.connection, now)

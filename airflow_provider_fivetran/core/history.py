@@ -66,13 +66,15 @@ def _triggered(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
     A scheduled sync may begin and end between the look and the trigger: then ours is the one after it.
     """
     latest_end = max(ticket.taken_at, ticket.latest_end or ticket.taken_at)
+    # Where another sync was running, one that began just before the ticket is that one.
+    since = ticket.taken_at if ticket.sync_state == "syncing" else ticket.taken_at - CLOCK_SLACK
     begun = sorted(
         (
             e
             for e in entries
             if e.sync_id != ticket.other_sync_id
             and e.started_at is not None
-            and e.started_at >= ticket.taken_at - CLOCK_SLACK
+            and e.started_at >= since
             and _end(e) > latest_end
         ),
         key=_start,
