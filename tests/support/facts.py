@@ -1,0 +1,73 @@
+"""Values for the tests of the core: a connection, a sync in its history, a ticket, each with one fact changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_fivetran.core.models import Connection, ConnectionStatus, Notice, SyncHistoryEntry
+from airflow_provider_fivetran.core.ticket import Aim, Ticket
+
+T0 = datetime(2026, 11, 2, 10, 0, 0, tzinfo=UTC)
+"""When the ticket was taken."""
+EARLIER = T0 - timedelta(hours=1)
+EARLIER_STILL = T0 - timedelta(hours=2)
+
+_STATUS = ("setup_state", "update_state", "is_historical", "rescheduled_for", "tasks", "warnings")
+
+
+def at(seconds: float) -> datetime:
+    """A moment, by seconds from the ticket."""
+    return T0 + timedelta(seconds=seconds)
+
+
+def connection(state: str = "scheduled", **changes: Any) -> Connection:
+    """A connection whose last success was an hour before the ticket."""
+    status = {
+        "setup_state": "connected",
+        "update_state": "on_schedule",
+        "is_historical": False,
+        "rescheduled_for": None,
+    } | {name: changes.pop(name) for name in _STATUS if name in changes}
+    fields: dict[str, Any] = {
+        "id": "c",
+        "group_id": "g",
+        "service": "stripe",
+        "schema": "payments",
+        "paused": False,
+        "schedule_type": "auto",
+        "succeeded_at": EARLIER,
+        "failed_at": None,
+    }
+    return Connection(status=ConnectionStatus(sync_state=state, **status), **(fields | changes))
+
+
+def entry(
+    status: str, start: float | None, end: float | None = None, sync_id: str = "ours", **changes: Any
+) -> SyncHistoryEntry:
+    """A sync in the history; its times are seconds from the ticket."""
+    return SyncHistoryEntry(
+        sync_id=sync_id,
+        status=status,
+        started_at=None if start is None else at(start),
+        ended_at=None if end is None else at(end),
+        **changes,
+    )
+
+
+def ticket(aim: Aim = Aim.TRIGGERED, **changes: Any) -> Ticket:
+    """A ticket taken at T0 on the connection above; a triggered one was triggered a second later."""
+    fields: dict[str, Any] = {
+        "connection_id": "c",
+        "aim": aim,
+        "taken_at": T0,
+        "asked_at": T0,
+        "begun_at": T0,
+        "sync_state": "syncing" if aim is Aim.RUNNING else "scheduled",
+        "succeeded_at": EARLIER,
+        "triggered_at": at(1) if aim is Aim.TRIGGERED else None,
+    }
+    return Ticket(**(fields | changes))
+
+
+RECONNECT = Notice(code="reconnect", message="Reconnect it")
