@@ -13,6 +13,8 @@ __all__ = ["pause_after_failed_reads", "pause_between_looks"]
 QUICKEST = timedelta(seconds=2)
 USUAL = timedelta(seconds=15)
 SLOWEST_AFTER_FAILURE = timedelta(minutes=5)
+# Fivetran counts requests by the hour: a wish for more than a day, in seconds, makes no sense.
+LONGEST_ASKED = 24 * 3600.0
 
 
 def pause_between_looks(age: timedelta, chosen: timedelta | None) -> timedelta:
@@ -29,14 +31,17 @@ def pause_between_looks(age: timedelta, chosen: timedelta | None) -> timedelta:
 
 
 def pause_after_failed_reads(failures: int, usual: timedelta, retry_after: float | None = None) -> timedelta:
-    """The pause after so many failed reads in a row: doubling, up to five minutes, at least what Fivetran asks.
+    """The pause after so many failed reads in a row: doubling, up to five minutes.
+
+    It is never shorter than the usual one, which may be the user's choice, nor than what Fivetran asks for.
 
     :param failures: how many reads failed in a row, from 1.
     :param usual: the pause that would come after a good read.
     :param retry_after: seconds that Fivetran asked for.
     """
     doubled: timedelta = max(usual, QUICKEST) * (1 << min(failures - 1, 10))
-    return max(min(doubled, SLOWEST_AFTER_FAILURE), timedelta(seconds=retry_after or 0))
+    asked = timedelta(seconds=min(retry_after or 0, LONGEST_ASKED))
+    return max(min(doubled, SLOWEST_AFTER_FAILURE), usual, asked)
 
 
 def clip(moment: datetime, *, latest: datetime) -> datetime:

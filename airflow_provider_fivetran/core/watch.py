@@ -101,7 +101,7 @@ class _Eyes:
             verdict = judge(self._ticket, seen, self._clock())
         self._seen = seen
         if isinstance(verdict, AskHistory):  # it could not be read this time
-            verdict = Waiting(self._next_look(), "waiting for the sync history to be readable")
+            verdict = self._go_without(seen)
         if isinstance(verdict, Waiting) and verdict.saying != self._said:
             self._said = verdict.saying
             yield Note(f"{self._ticket.connection_id}: {verdict.saying}")
@@ -126,6 +126,16 @@ class _Eyes:
         # A sensor keeps no memory between its looks, and its question hardly needs the history.
         patience = HISTORY_PATIENCE if self._ticket.is_of_one_sync else 1
         return seen.without_history() if self._history_failures >= patience else seen
+
+    def _go_without(self, seen: Seen) -> Outcome | Waiting:
+        """Wait for the sync history to be readable, unless the wait is over: then the other evidence must do."""
+        now = self._clock()
+        deadline = self._ticket.deadline(historical=seen.connection.status.is_historical)
+        if now >= deadline:
+            verdict = judge(self._ticket, seen.without_history(), now)
+            if isinstance(verdict, (Ended, TriggerAgain)):
+                return verdict
+        return Waiting(min(self._next_look(), deadline), "waiting for the sync history to be readable")
 
     def _endure(self, error: FivetranError) -> Procedure[Ended | None]:
         now = self._clock()
