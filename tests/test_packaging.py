@@ -22,8 +22,8 @@ DISTRIBUTION = "airflow-provider-fivetran"
 PACKAGE = "airflow_provider_fivetran"
 PROMISED = {
     "hooks": {"FivetranHook"},
-    "operators": {"FivetranOperator", "FivetranResyncOperator", "FivetranTransformationOperator"},
-    "sensors": {"FivetranSensor", "FivetranTransformationSensor"},
+    "operators": {"FivetranOperator", "FivetranResyncOperator"},
+    "sensors": {"FivetranSensor"},
     "triggers": set(),
     "exceptions": set(),
 }

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 __all__ = ["pause_after_failed_reads", "pause_between_looks"]
 
@@ -42,8 +38,3 @@ def pause_after_failed_reads(failures: int, usual: timedelta, retry_after: float
     doubled: timedelta = max(usual, QUICKEST) * (1 << min(failures - 1, 10))
     asked = timedelta(seconds=min(retry_after or 0, LONGEST_ASKED))
     return max(min(doubled, SLOWEST_AFTER_FAILURE), usual, asked)
-
-
-def clip(moment: datetime, *, latest: datetime) -> datetime:
-    """The moment, but not later than ``latest``."""
-    return min(moment, latest)
