@@ -100,12 +100,12 @@ class _Eyes:
             seen = yield from self._read_history(seen, verdict)
             verdict = judge(self._ticket, seen, self._clock())
         self._seen = seen
-        if isinstance(verdict, AskHistory):  # it could not be read this time
-            verdict = self._go_without(seen)
-        if isinstance(verdict, Waiting) and verdict.saying != self._said:
-            self._said = verdict.saying
-            yield Note(f"{self._ticket.connection_id}: {verdict.saying}")
-        return verdict
+        # Asked for a second time, the history could not be read.
+        outcome = self._go_without(seen) if isinstance(verdict, AskHistory) else verdict
+        if isinstance(outcome, Waiting) and outcome.saying != self._said:
+            self._said = outcome.saying
+            yield Note(f"{self._ticket.connection_id}: {outcome.saying}")
+        return outcome
 
     def _read_history(self, seen: Seen, wanted: AskHistory) -> Procedure[Seen]:
         call = get_sync_history(self._ticket.connection_id, since=wanted.since, until=wanted.until)
