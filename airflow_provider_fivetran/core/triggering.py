@@ -120,6 +120,8 @@ class Trigger:
             except FivetranApiError as error:
                 if error.permanent:
                     raise
+            except FivetranTriggerUncertain:
+                raise  # looking again would not tell either
             except FivetranError:
                 pass  # not readable either: look again
             yield Pause(self._clock() + timedelta(seconds=seconds))
