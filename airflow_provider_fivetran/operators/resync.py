@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import XComArg
+
 from airflow_provider_fivetran.operators.sync import FivetranOperator
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ class FivetranResyncOperator(FivetranOperator):
     def __init__(self, *, scope: Mapping[str, Sequence[str]] | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scope = scope
+        if not isinstance(scope, XComArg) and not (
+            isinstance(scope, str) and ("{{" in scope or "{%" in scope)
+        ):
+            _scope_of(scope)
 
     def _order(self, connection_id: str) -> Order:
         return replace(super()._order(connection_id), resync=True, scope=_scope_of(self.scope))

@@ -184,7 +184,8 @@ class FivetranOperator(BaseOperator):
                 "restore_schedule or when_paused='unpause_and_restore' ask for"
             )
         check_attempts(self.fivetran_retry_limit)
-        self._order(connection_id="")  # reads the durations
+        # Reads the durations. That of this class: a subclass has not set its own arguments yet.
+        FivetranOperator._order(self, connection_id="")
 
     # --- the task -----------------------------------------------------------------------------------------
 
