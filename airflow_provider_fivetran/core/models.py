@@ -57,13 +57,20 @@ class Notice:
 
     code: str
     message: str
+    details: str = ""
 
     @classmethod
     def from_json(cls, data: Json) -> Notice:
-        return cls(code=maybe_text(data, "code") or "", message=maybe_text(data, "message") or "")
+        details = data.get("details")  # declared as a text, and newer than the rest
+        return cls(
+            code=maybe_text(data, "code") or "",
+            message=maybe_text(data, "message") or "",
+            details=details if isinstance(details, str) else "",
+        )
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.code})" if self.message and self.code else self.message or self.code
+        said = ": ".join(part for part in (self.message, self.details) if part)
+        return f"{said} ({self.code})" if said and self.code else said or self.code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
