@@ -133,16 +133,29 @@ def start(order: Order, clock: Clock, *, begun_at: datetime | None = None) -> Pr
     not_now = _without_a_sync(order, found)
     if not_now is not None:
         return not_now
-    found = yield from _with_sound_setup(order, found, clock)
+    sound = yield from _with_sound_setup(order, found, clock)
+    if sound is not found:  # the setup tests took their time, in which a sync may have begun
+        found, not_now = sound, _without_a_sync(order, sound)
+        if not_now is not None:
+            return not_now
     changes, undone = _changes(order, found.connection)
+    if changes:
+        yield from _change(order.connection_id, changes, undone)
     try:
-        if changes:
-            yield from ask(change_connection(order.connection_id, changes))
-            yield Note(f"{order.connection_id}: set {changes}")
         return (yield from _begin(order, found, undone, clock, begun_at))
     except FivetranError:
         yield from undo(order.connection_id, undone)
         raise
+
+
+def _change(connection_id: str, changes: Mapping[str, Any], undone: Undo) -> Procedure[None]:
+    try:
+        yield from ask(change_connection(connection_id, changes))
+    except FivetranError as error:
+        if not error.permanent:  # the change may have taken all the same
+            yield from undo(connection_id, undone)
+        raise
+    yield Note(f"{connection_id}: set {changes}")
 
 
 def undo(connection_id: str, undone: Undo) -> Procedure[None]:

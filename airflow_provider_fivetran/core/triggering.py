@@ -71,12 +71,17 @@ class Trigger:
         self._restarts = ticket.sync_state == "syncing"
 
     def pull(self) -> Procedure[datetime]:
-        """Trigger, and return Fivetran's clock at that time."""
+        """Trigger, and return Fivetran's clock at that time.
+
+        Where the answer was lost that is the time of the first attempt: what ended before it is not ours.
+        """
+        sent_at = self._server_now()
         for _ in range(MOST_TRIGGERS):
             try:
                 answer = yield from ask(self._call())
             except FivetranConflict as error:
-                return (yield from self._after_conflict(error))
+                yield from self._after_conflict(error)
+                return sent_at
             except FivetranServerError as error:
                 lost: FivetranError = error
                 looks: tuple[int, ...] = LOOKS_AFTER_SERVER_ERROR
@@ -94,7 +99,7 @@ class Trigger:
             )
             if (yield from self._took(looks)):
                 yield Note(f"{self._order.connection_id}: the trigger took")
-                return self._server_now()
+                return sent_at
             if self._order.resync:
                 raise self._uncertain(lost) from lost
         raise self._uncertain(lost) from lost
@@ -104,11 +109,14 @@ class Trigger:
             return resync_connection(self._order.connection_id, scope=self._order.scope)
         return sync_connection(self._order.connection_id, force=self._restarts)
 
-    def _after_conflict(self, error: FivetranConflict) -> Procedure[datetime]:
-        """Another start came first, and then that sync is ours; or Fivetran means something else."""
-        if self._restarts or not (yield from self._took(LOOKS_AFTER_CONFLICT)):
+    def _after_conflict(self, error: FivetranConflict) -> Procedure[None]:
+        """Another start came first, and then that sync is ours; or Fivetran means something else.
+
+        A re-sync is refused when a sync is running, and that sync is no re-sync.
+        """
+        refused = self._restarts or self._order.resync
+        if refused or not (yield from self._took(LOOKS_AFTER_CONFLICT)):
             raise error
-        return self._server_now()
 
     def _took(self, looks: tuple[int, ...]) -> Procedure[bool]:
         """Whether a sync shows itself that began after the ticket was taken."""
