@@ -1,0 +1,284 @@
+"""Running one task the way Airflow does, in each of its modes, and telling afterwards what happened.
+
+Nothing of Airflow is replaced but the task instance, which only keeps XComs. Each stage of a task runs in an
+operator made anew, as it would in another process, and all that crosses a process boundary is serialized with
+Airflow's own code and read back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import re
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.models.trigger import Trigger
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
+from airflow_provider_fivetran.sensors import FivetranSensor
+from airflow_provider_fivetran.simulator import SyncPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.triggers.base import BaseTrigger
+
+    from airflow_provider_fivetran.simulator import Request, Run, Simulator
+
+try:
+    from airflow.exceptions import AirflowRescheduleException
+except ImportError:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+
+ID = "c"
+CONNECTION = rf"/v1/connections/{ID}$"
+HISTORY = r"/sync-history$"
+SYNC = r"/sync$"
+QUICK = {"poll_frequency": 0.1, "fivetran_retry_delay": 0.05}
+
+
+class Eavesdropper(list):
+    """The simulator's log of requests, which can act on what it hears, before the answer goes out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rules: list[Callable[[Request], None]] = []
+
+    def append(self, request: Request) -> None:
+        super().append(request)
+        for rule in list(self._rules):
+            rule(request)
+
+    def clear(self) -> None:
+        super().clear()
+        self._rules.clear()
+
+    def at(self, method: str, path: str, do: Callable[[], Any], *, nth: int = 1) -> None:
+        """Do something at the ``nth`` request like this from now on."""
+        left = [nth]
+
+        def rule(request: Request) -> None:
+            if request.method == method and re.search(path, request.path):
+                left[0] -= 1
+                if left[0] == 0:
+                    do()
+
+        self._rules.append(rule)
+
+
+class TaskInstance:
+    """Keeps what a task pushes, as JSON, and nothing else."""
+
+    def __init__(self, task_id: str = "task") -> None:
+        self.task_id = task_id
+        self.dag_id, self.run_id, self.map_index, self.try_number = "dag", "run", -1, 1
+        self.pushed: dict[str, str] = {}
+        self.rescheduled_at: datetime | None = None
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = json.dumps(value)
+
+    def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int = -1) -> Any:
+        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+        return json.loads(self.pushed[key]) if key in self.pushed else None
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        return self.rescheduled_at
+
+
+def across_processes(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Write arguments as JSON and as Airflow stores those of a trigger, and read them back."""
+    by_json = json.loads(json.dumps(arguments))
+    by_airflow = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(arguments))
+    assert by_json == arguments
+    assert by_airflow == arguments
+    return by_airflow
+
+
+def rebuilt(trigger: BaseTrigger) -> BaseTrigger:
+    """The trigger as another process makes it: from its import path and its arguments."""
+    path, arguments = trigger.serialize()
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)(**across_processes(arguments))
+
+
+async def all_events(trigger: BaseTrigger) -> list[Any]:
+    return [event.payload async for event in trigger.run()]
+
+
+@dataclass
+class Story:
+    """What became of a task."""
+
+    way: Way
+    ti: TaskInstance = field(default_factory=TaskInstance)
+    value: Any = None
+    error: BaseException | None = None
+    deferrals: list[TaskDeferred] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def sim(self) -> Simulator:
+        return self.way.sim
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        return self.xcom("fivetran_sync")
+
+    def xcom(self, key: str) -> Any:
+        return json.loads(self.ti.pushed[key]) if key in self.ti.pushed else None
+
+    def sent(self, method: str | None = None, path: str | None = None) -> list[Request]:
+        return [
+            request
+            for request in self.requests
+            if (method is None or request.method == method)
+            and (path is None or re.search(path, request.path))
+        ]
+
+    @property
+    def triggers(self) -> list[Request]:
+        return self.sent("POST", r"/(sync|resync)$")
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The error as this provider means it."""
+        return self.error.__cause__ if isinstance(self.error, AirflowFailException) else self.error
+
+    def ended_well(self, run: Run | None = None) -> Story:
+        """It is green, and by the simulator's own record that is right: the awaited run (the last) ended well."""
+        if self.error is not None:
+            raise AssertionError(f"{self.way.name}: it failed") from self.error
+        truth = run or self.sim.runs(ID)[-1]
+        assert truth.status == "COMPLETED"
+        assert isinstance(self.value, str)
+        assert datetime.fromisoformat(self.value) == truth.ended_at
+        assert datetime.fromisoformat(self.value).tzinfo is not None
+        assert self.record is not None
+        assert self.record["status"] == "succeeded"
+        assert self.record["ended_at"] == self.value
+        assert self.record["connection_id"] == ID
+        assert ID in self.record["link"]
+        return self
+
+    def failed(self, kind: type[BaseException], *texts: str, status: str | None = None) -> Story:
+        """It is red for this reason, says so, and left a record if there was anything to record."""
+        assert self.error is not None, f"{self.way.name}: it is green"
+        if not issubclass(type(self.cause), kind):
+            raise AssertionError(f"{self.way.name}: wrong error {self.error!r}") from self.error
+        assert isinstance(self.error, AirflowFailException) == getattr(kind, "permanent", False)
+        for text in texts:
+            assert text in str(self.error)
+        if status is not None:
+            assert self.record is not None
+            assert self.record["status"] == status
+        return self
+
+    def gist(self) -> tuple[Any, ...]:
+        """All that must not depend on the way it was run."""
+        record = self.record or {}
+        return (
+            type(self.error).__name__,
+            type(self.cause).__name__,
+            type(self.value).__name__,
+            record.get("status"),
+            record.get("reason"),
+            record.get("volume_mb"),
+            (record.get("sync_id") is not None, record.get("ended_at") is not None),
+            [
+                (request.method, request.path, json.dumps(request.body))
+                for request in self.requests
+                if request.method != "GET"
+            ],
+            [run.status for run in self.sim.accepted(ID)],
+            "fivetran_link" in self.ti.pushed,
+        )
+
+
+@dataclass
+class Way:
+    """One way to run a task, on an account of its own."""
+
+    name: str
+    sim: Simulator
+    conn_id: str
+    deferrable: bool
+
+    @property
+    def heard(self) -> Eavesdropper:
+        return self.sim.requests  # type: ignore[return-value]
+
+    def add(self, *plans: SyncPlan, **fields: Any) -> None:
+        """Add the connection; its syncs follow the plans, and then go on like the last of them."""
+        fields.setdefault("default_plan", plans[-1] if plans else SyncPlan(duration=0.3))
+        self.sim.add_connection(ID, plans=plans, **fields)
+
+    @property
+    def variable(self) -> str:
+        return f"AIRFLOW_CONN_{self.conn_id.upper()}"
+
+    def declare(self, **fields: Any) -> None:
+        """Declare the Airflow connection in the environment, as users do."""
+        usual = {"conn_type": "fivetran", "login": "sim-key", "password": "sim-secret", "host": self.sim.url}
+        os.environ[self.variable] = json.dumps(usual | fields)
+
+    def impatient(self, seconds: float) -> None:
+        """Let the Airflow connection give Fivetran only so long for an answer."""
+        self.declare(extra={"timeout": seconds})
+
+    def make(self, kind: type, **arguments: Any) -> Any:
+        given = {"task_id": "task", "fivetran_conn_id": self.conn_id, "deferrable": self.deferrable}
+        if issubclass(kind, FivetranOperator):
+            given |= QUICK
+        else:
+            given |= {"poke_interval": 0.1, "fivetran_retry_delay": 0.05, "timeout": 20}
+        if "connector_name" not in arguments:
+            given["connector_id"] = ID
+        return kind(**given | arguments)
+
+    def sync(self, **arguments: Any) -> Story:
+        return self.run(FivetranOperator, **arguments)
+
+    def resync(self, **arguments: Any) -> Story:
+        return self.run(FivetranResyncOperator, **arguments)
+
+    def sense(self, **arguments: Any) -> Story:
+        return self.run(FivetranSensor, **arguments)
+
+    def run(self, kind: type, **arguments: Any) -> Story:
+        """Run a task to its end, whatever that is."""
+        story = Story(self)
+        before = len(self.heard)
+        context = {"ti": story.ti, "task_instance": story.ti}
+        step: Callable[[], Any] | None = lambda: self.make(kind, **arguments).execute(context)  # noqa: E731
+        try:
+            while step is not None:
+                try:
+                    story.value = step()
+                    step = None
+                except TaskDeferred as deferral:
+                    name, given = self._wait_in_the_triggerer(story, deferral)
+                    step = lambda: self.make(kind, **arguments).resume_execution(name, given, context)  # noqa: B023, E731
+                except AirflowRescheduleException as later:
+                    story.ti.rescheduled_at = story.ti.rescheduled_at or datetime.now(UTC)
+                    threading.Event().wait((later.reschedule_date - datetime.now(UTC)).total_seconds())
+                    story.ti.pushed.clear()
+        except Exception as error:  # noqa: BLE001 - what it is, is what the tests look at
+            story.error = error
+        story.requests = list(self.heard)[before:]
+        return story
+
+    @staticmethod
+    def _wait_in_the_triggerer(story: Story, deferral: TaskDeferred) -> tuple[str, dict[str, Any]]:
+        story.deferrals.append(deferral)
+        events = asyncio.run(all_events(rebuilt(deferral.trigger)))
+        assert len(events) == 1
+        story.events += events
+        return deferral.method_name, across_processes({**(deferral.kwargs or {}), "event": events[0]})
