@@ -32,6 +32,16 @@ _ENDED: Mapping[str, type[Ended]] = {
     kind.__name__: kind
     for kind in (Succeeded, Failed, Cancelled, Rescheduled, Paused, Gone, NeverStarted, TimedOut)
 }
+_STATUSES: Mapping[str, str] = {
+    "Succeeded": "succeeded",
+    "Failed": "failed",
+    "Cancelled": "cancelled",
+    "Rescheduled": "rescheduled",
+    "Paused": "paused",
+    "Gone": "gone",
+    "NeverStarted": "never_started",
+    "TimedOut": "timed_out",
+}
 _ERRORS: Mapping[type[Ended], type[errors.FivetranError]] = {
     Failed: errors.FivetranSyncFailed,
     Cancelled: errors.FivetranSyncCancelled,
@@ -89,7 +99,7 @@ def read_event(event: object) -> Ended | TriggerAgain | BrokenOff:
     """
     try:
         return _read_event(event)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise errors.FivetranUnexpectedAnswer(
             f"the trigger sent an event that this version does not understand: {str(event)[:300]}"
         ) from error
@@ -104,7 +114,10 @@ def _read_event(event: object) -> Ended | TriggerAgain | BrokenOff:
         return TriggerAgain(read_moment(announced) if announced else None, str(event["message"]))
     if verdict == "BrokenOff":
         return BrokenOff(_read_error(event))
-    return _ENDED[verdict](SyncRecord.from_json(event["record"]), str(event["message"]))
+    record = SyncRecord.from_json(event["record"])
+    if record.status != _STATUSES[verdict]:
+        raise ValueError("an event and its record say the same")
+    return _ENDED[verdict](record, str(event["message"]))
 
 
 def _read_error(event: Mapping[str, Any]) -> errors.FivetranError:

@@ -182,10 +182,10 @@ class Ticket:
 
         :raises ValueError: a field that every version needs is missing or wrong.
         """
-        known = {name: _READERS.get(name, _same)(data[name]) for name in _NAMES if data.get(name) is not None}
         try:
-            return cls(**known)
-        except TypeError as error:
+            given = {name: data[name] for name in _NAMES if data.get(name) is not None}
+            return cls(**{name: _READERS.get(name, _same)(value) for name, value in given.items()})
+        except (AttributeError, OverflowError, TypeError) as error:
             raise ValueError(f"this is not a ticket: {error}") from None
 
     def but(self, **changes: Any) -> Ticket:

@@ -67,14 +67,17 @@ class SyncRecord:
 
         :raises ValueError: a field is missing or wrong.
         """
-        known = {name: data[name] for name in _RECORD_FIELDS if data.get(name) is not None}
-        for name in ("started_at", "ended_at"):
-            if name in known:
-                known[name] = read_moment(known[name])
         try:
-            return cls(**known)
-        except TypeError as error:
+            known = {name: data[name] for name in _RECORD_FIELDS if data.get(name) is not None}
+            for name in ("started_at", "ended_at"):
+                if name in known:
+                    known[name] = read_moment(known[name])
+            record = cls(**known)
+        except (AttributeError, OverflowError, TypeError) as error:
             raise ValueError(f"this is not the record of a sync: {error}") from None
+        if not all(isinstance(known.get(name, ""), str) for name in _TEXTS):
+            raise ValueError("this is not the record of a sync: it has something else where a text belongs")
+        return record
 
 
 def _write(moment: datetime | None) -> str | None:
@@ -82,6 +85,7 @@ def _write(moment: datetime | None) -> str | None:
 
 
 _RECORD_FIELDS = tuple(field.name for field in fields(SyncRecord))
+_TEXTS = ("connection_id", "status", "link", "sync_id", "reason")
 
 
 @dataclass(frozen=True, slots=True)
