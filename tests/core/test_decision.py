@@ -587,6 +587,8 @@ def test_the_next_sync_to_end(expected, found, seconds, more):
     [
         pytest.param(Succeeded, {}, NEW_SUCCESS, id="a success after the time"),
         pytest.param(Waiting, {}, OLD_SUCCESS, id="a success before the time"),
+        pytest.param(Succeeded, {}, connection(succeeded_at=T0), id="a success at the very time"),
+        pytest.param(Failed, {}, connection(failed_at=T0), id="a failure at the very time"),
         pytest.param(Waiting, {}, connection(succeeded_at=None), id="no end at all"),
         pytest.param(Failed, {}, NEW_FAILURE, id="a failure after the time"),
         pytest.param(
@@ -886,6 +888,14 @@ STATES = [
         7 * HOUR,
         before=[(20, SYNCING), (40, put_off(5 * HOUR)), (5 * HOUR, OLD_SUCCESS)],
         absent=True,
+    ),
+    rule(
+        "it was put off, and did not start again within the time that a start may take: history is asked",
+        AskHistory,
+        ticket(),
+        OLD_SUCCESS,
+        7 * HOUR,
+        before=[(20, SYNCING), (40, put_off(5 * HOUR)), (5 * HOUR, OLD_SUCCESS)],
     ),
     rule(
         "it was put off, and the connection was paused meanwhile",
