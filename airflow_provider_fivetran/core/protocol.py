@@ -52,6 +52,7 @@ DEFAULT_TIMEOUT = 90.0
 CONNECT_TIMEOUT = 10.0
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
+MOST_DIGITS = 18
 _ERRORS: Mapping[int, type[FivetranApiError]] = {
     401: FivetranUnauthorized,
     403: FivetranForbidden,
@@ -167,8 +168,8 @@ def base_url_of(host: str | None, *, port: int | None = None, scheme: str | None
     bare_ipv6 = "//" not in host and host.count(":") > 1 and not host.startswith("[")
     if bare_ipv6:
         host = f"[{host}]"
-    parts = urlsplit(host if "//" in host else f"//{host}")
     try:
+        parts = urlsplit(host if "//" in host else f"//{host}")
         name, its_port = parts.hostname, parts.port or port
     except ValueError as error:
         raise ValueError(f"the host {host!r} is not an address: {error}") from None
@@ -279,7 +280,9 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _whole_number(value: str | None) -> int | None:
-    return int(value) if value and value.isascii() and value.isdigit() else None
+    if not value or len(value) > MOST_DIGITS or not value.isascii() or not value.isdigit():
+        return None
+    return int(value)
 
 
 def _excerpt(body: bytes) -> str:
