@@ -1,0 +1,130 @@
+"""Every URL of this project, and that no id leads out of its place in it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_fivetran.core import endpoints as e
+
+SINCE = datetime(2026, 11, 2, 10, tzinfo=UTC)
+UNTIL = datetime(2026, 11, 2, 13, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+CALLS = [
+    (e.get_account(), "GET", "/v1/account/info", {}, None, True),
+    (e.get_connection("c"), "GET", "/v1/connections/c", {}, None, True),
+    (e.list_connections(), "GET", "/v1/connections", {"limit": "1000"}, None, True),
+    (
+        e.list_connections(group_id="g", schema="s"),
+        "GET",
+        "/v1/connections",
+        {"limit": "1000", "group_id": "g", "schema": "s"},
+        None,
+        True,
+    ),
+    (
+        e.change_connection("c", {"paused": True}),
+        "PATCH",
+        "/v1/connections/c",
+        {},
+        {"paused": True, "run_setup_tests": False},
+        True,
+    ),
+    (
+        e.change_connection("c", {"paused": True}, setup_tests=True),
+        "PATCH",
+        "/v1/connections/c",
+        {},
+        {"paused": True, "run_setup_tests": True},
+        False,
+    ),
+    (e.sync_connection("c"), "POST", "/v1/connections/c/sync", {}, {"force": False}, False),
+    (e.sync_connection("c", force=True), "POST", "/v1/connections/c/sync", {}, {"force": True}, False),
+    (e.resync_connection("c"), "POST", "/v1/connections/c/resync", {}, {}, False),
+    (
+        e.resync_connection("c", scope={"public": ("a", "b")}),
+        "POST",
+        "/v1/connections/c/resync",
+        {},
+        {"scope": {"public": ["a", "b"]}},
+        False,
+    ),
+    (e.run_setup_tests("c"), "POST", "/v1/connections/c/test", {}, {}, False),
+    (
+        e.get_sync_history("c", since=SINCE, until=UNTIL),
+        "GET",
+        "/v1/connections/c/sync-history",
+        {"start_time": "2026-11-02T10:00:00.000Z", "end_time": "2026-11-02T11:00:00.123Z", "limit": "1000"},
+        None,
+        True,
+    ),
+    (e.list_groups(), "GET", "/v1/groups", {"limit": "1000"}, None, True),
+    (e.get_group("g"), "GET", "/v1/groups/g", {}, None, True),
+    (e.list_destinations(), "GET", "/v1/destinations", {"limit": "1000"}, None, True),
+    (e.get_destination("d"), "GET", "/v1/destinations/d", {}, None, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path", "params", "body", "safe"), CALLS, ids=[f"{c[1]} {c[2]} {c[4]}" for c in CALLS]
+)
+def test_each_call(call, method, path, params, body, safe):
+    assert (call.method, call.path, call.params, call.body, call.safe) == (method, path, params, body, safe)
+
+
+def test_a_change_cannot_ask_for_setup_tests_by_the_way():
+    assert e.change_connection("c", {"run_setup_tests": True}).body == {"run_setup_tests": False}
+
+
+OF_ONE = [
+    e.get_connection,
+    e.sync_connection,
+    e.resync_connection,
+    e.run_setup_tests,
+    e.get_group,
+    e.get_destination,
+    lambda it: e.change_connection(it, {}),
+    lambda it: e.get_sync_history(it, since=SINCE, until=UNTIL),
+]
+
+
+@pytest.mark.parametrize("make", OF_ONE)
+@pytest.mark.parametrize(
+    ("given_id", "part"),
+    [
+        ("a/b", "a%2Fb"),
+        ("../groups/g", "..%2Fgroups%2Fg"),
+        ("a b", "a%20b"),
+        ("a?x=1", "a%3Fx%3D1"),
+        ("a#b", "a%23b"),
+        ("a%2Fb", "a%252Fb"),
+        ("ü", "%C3%BC"),
+        ("a\r\nb", "a%0D%0Ab"),
+        ("a\\b", "a%5Cb"),
+        ("...", "..."),
+    ],
+)
+def test_an_id_stays_one_part_of_its_path(make, given_id, part):
+    assert make(given_id).path.split("/")[3] == part
+    assert make(given_id).path.count("/") == make("x").path.count("/")
+
+
+@pytest.mark.parametrize("make", OF_ONE)
+@pytest.mark.parametrize("wrong", ["", ".", ".."])
+def test_what_cannot_be_an_id_is_refused(make, wrong):
+    with pytest.raises(ValueError, match="cannot be an id"):
+        make(wrong)
+
+
+@given(st.text(min_size=1).filter(lambda text: text not in {".", ".."}))
+def test_no_id_leads_to_another_path(given_id):
+    try:
+        path = e.get_connection(given_id).path
+    except UnicodeEncodeError:  # half a character
+        return
+    assert path.startswith("/v1/connections/")
+    assert path.count("/") == 3
+    assert not set(path) & set("?#\\ \r\n")
+    assert path.isascii()
