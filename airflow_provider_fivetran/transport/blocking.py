@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import requests
 import tenacity
+import urllib3.exceptions
 from requests.auth import AuthBase
 
 from airflow_provider_fivetran.clock import utcnow
@@ -18,7 +19,7 @@ from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_rep
 from airflow_provider_fivetran.core.steps import Note, Pause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_fivetran.core.protocol import Answer, Call, Settings
     from airflow_provider_fivetran.core.steps import Procedure
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["BlockingTransport"]
 
 T = TypeVar("T")
+
+CHUNK = 64 * 1024
 
 
 class BlockingTransport:
@@ -123,6 +126,8 @@ class BlockingTransport:
 
     def _send_once(self, call: Call[T]) -> Answer[T]:
         limit = self.settings.timeout
+        # The limit of ``requests`` holds for each read; a server that drips must not hold us for ever.
+        until = time.monotonic() + limit
         try:
             with self.session.request(
                 call.method,
@@ -133,8 +138,7 @@ class BlockingTransport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                # The limit of ``requests`` holds for each read; a server that drips must not hold us for ever.
-                body = _read_all(response, time.monotonic() + limit)
+                body = _read_all(response, until)
                 return read_answer(
                     call, response.status_code, response.headers, body, host=self.settings.base_url
                 )
@@ -142,12 +146,10 @@ class BlockingTransport:
             raise self._unreachable(call, error, maybe_received=False) from error
         except requests.ConnectionError as error:
             raise self._unreachable(call, error, maybe_received=not _was_never_sent(error)) from error
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise self._unreachable(call, error, maybe_received=True) from error
 
-    def _unreachable(
-        self, call: Call[Any], error: requests.RequestException, *, maybe_received: bool
-    ) -> FivetranUnreachable:
+    def _unreachable(self, call: Call[Any], error: Exception, *, maybe_received: bool) -> FivetranUnreachable:
         return FivetranUnreachable(
             f"{self.settings.base_url} gave no answer to {call.method} {call.path}: "
             f"{type(error).__name__}: {error}",
@@ -168,13 +170,23 @@ class _Signed(AuthBase):
 
 def _read_all(response: requests.Response, until: float) -> bytes:
     body = bytearray()
-    for chunk in response.iter_content(64 * 1024):
+    for chunk in _chunks(response):
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
             raise FivetranUnexpectedAnswer(f"an answer of more than {MAX_ANSWER_BYTES} bytes was broken off")
         if time.monotonic() > until:
             raise requests.ReadTimeout("the answer did not end within the time limit")
     return bytes(body)
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """The body as it arrives. ``iter_content`` would wait until a chunk is full, however slowly it fills."""
+    read_some = getattr(response.raw, "read1", None)
+    if read_some is None:  # urllib3 before 2.1
+        yield from response.iter_content(CHUNK)
+        return
+    while chunk := read_some(CHUNK, decode_content=True):
+        yield chunk
 
 
 def _was_never_sent(error: requests.ConnectionError) -> bool:
