@@ -1,0 +1,596 @@
+"""What both transports promise, written once and run over each, against a Fivetran and a wire on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+import traceback
+from datetime import timedelta
+from urllib.parse import unquote
+
+import pytest
+from raw_server import Drip, RawServer, elapsed, envelope, free_port, http
+
+from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.core.endpoints import (
+    change_connection,
+    get_connection,
+    get_sync_history,
+    list_connections,
+    sync_connection,
+)
+from airflow_provider_fivetran.core.errors import (
+    FivetranApiError,
+    FivetranConflict,
+    FivetranError,
+    FivetranForbidden,
+    FivetranNotFound,
+    FivetranRateLimited,
+    FivetranServerError,
+    FivetranUnauthorized,
+    FivetranUnexpectedAnswer,
+    FivetranUnreachable,
+)
+from airflow_provider_fivetran.core.protocol import MAX_ANSWER_BYTES, Credentials, Settings
+from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
+from airflow_provider_fivetran.simulator import Fault, Simulator
+from airflow_provider_fivetran.transport.aio import AsyncTransport
+from airflow_provider_fivetran.transport.blocking import BlockingTransport
+
+KEY, SECRET = "sim-key", "sim-secret"
+ENCODED = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
+LOOK, TRIGGER = get_connection("c"), sync_connection("c")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+class Client:
+    """One of the two transports, used from blocking code; pauses are written down instead of taken."""
+
+    def __init__(self, kind, url, **options):
+        self.kind = kind
+        self.pauses = []
+        self.notes = []
+        self._settings = Settings(
+            credentials=options.pop("credentials", Credentials.of(KEY, SECRET)),
+            base_url=url,
+            timeout=options.pop("timeout", 5.0),
+            user_agent="contract/1.0",
+        )
+        self._options = {"pause": 1.0, "note": self.notes.append} | options
+
+    def send(self, *calls):
+        """Send calls over one session; the answers."""
+        if self.kind == "blocking":
+            with BlockingTransport(self._settings, sleep=self.pauses.append, **self._options) as transport:
+                return [transport.send(call) for call in calls]
+        return asyncio.run(self._with_aio(lambda transport: self._send_each(transport, calls)))
+
+    def drive(self, procedure):
+        if self.kind == "blocking":
+            with BlockingTransport(self._settings, sleep=self.pauses.append, **self._options) as transport:
+                return transport.drive(procedure)
+        return asyncio.run(self._with_aio(lambda transport: transport.drive(procedure)))
+
+    def fails(self, call, error=FivetranError):
+        with pytest.raises(error) as caught:
+            self.send(call)
+        return caught.value
+
+    async def _with_aio(self, use):
+        async def sleep(seconds):
+            self.pauses.append(seconds)
+
+        async with AsyncTransport(self._settings, sleep=sleep, **self._options) as transport:
+            return await use(transport)
+
+    async def _send_each(self, transport, calls):
+        return [await transport.send(call) for call in calls]
+
+
+@pytest.fixture(params=["blocking", "aio"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch):
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def served():
+    simulator = Simulator(speed=0)
+    with simulator.serving():
+        yield simulator
+
+
+@pytest.fixture
+def sim(served):
+    served.reset()
+    served.add_connection("c")
+    return served
+
+
+@pytest.fixture
+def client(kind, sim):
+    return Client(kind, sim.url)
+
+
+@pytest.fixture
+def wire(kind):
+    """Make a raw server and a client of it."""
+    running = []
+
+    def start(answer, **options):
+        context = RawServer(answer if callable(answer) else lambda _head: answer).running()
+        server = context.__enter__()
+        running.append(context)
+        return server, Client(kind, server.url, **options)
+
+    yield start
+    for context in running:
+        context.__exit__(None, None, None)
+
+
+# --- answers --------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_has_its_value_and_what_the_headers_say(client, sim):
+    (answer,) = client.send(LOOK)
+    assert answer.value.id == "c"
+    assert abs(answer.server_time - sim.clock.now()) <= timedelta(seconds=1)
+    assert answer.requests_left == 19_999
+
+
+def test_what_a_request_carries(client, sim):
+    client.send(TRIGGER, change_connection("c", {"paused": False}), LOOK)
+    trigger, change, look = sim.requests
+    for request in (trigger, change):
+        assert request.headers["content-type"] == "application/json"
+    assert "content-type" not in look.headers
+    assert (trigger.body, change.body) == ({"force": False}, {"paused": False, "run_setup_tests": False})
+    for request in (trigger, change, look):
+        assert request.headers["accept"] == "application/json"
+        assert request.headers["user-agent"] == "contract/1.0"
+
+
+@pytest.mark.parametrize(
+    "given_id", ["a/b", "a b", "ü", "100%", "a%2Fb", "a?b#c&d", "../x", "a+b;c=d", "a\\b", "a\nb"]
+)
+def test_an_id_is_one_part_of_the_path_over_the_wire(wire, given_id):
+    server, client = wire(envelope(id="x"))
+    client.send(get_connection(given_id))
+    _method, path, _version = server.lines[0].split(" ")
+    assert [unquote(part) for part in path.split("/")] == ["", "v1", "connections", given_id]
+    assert not set(path) & set("?#")
+
+
+@pytest.mark.parametrize("name", ["a b", "a&b=c", "a+b", "ü", "100%", "a;b", "a/b?c#d"])
+def test_a_filter_arrives_as_it_was_meant(client, sim, name):
+    client.send(list_connections(schema=name))
+    assert sim.requests[-1].query == {"limit": "1000", "schema": name}
+
+
+def test_a_request_carries_the_credentials(wire):
+    server, client = wire(envelope(id="c"))
+    client.send(LOOK, TRIGGER)
+    assert [server.header("Authorization", which) for which in (0, 1)] == [f"Basic {ENCODED}"] * 2
+
+
+def test_credentials_in_other_letters_arrive_as_they_are(wire):
+    pair = Credentials.of("schlüssel", "☃:=")
+    server, client = wire(envelope(id="c"), credentials=pair)
+    client.send(LOOK)
+    assert server.header("Authorization") == pair.header
+
+
+def test_times_arrive_as_they_were_meant(client, sim):
+    since = sim.clock.now() - timedelta(hours=1)
+    client.send(get_sync_history("c", since=since, until=since + timedelta(hours=1)))
+    assert sim.requests[-1].query["start_time"] == since.isoformat(timespec="milliseconds").replace(
+        "+00:00", "Z"
+    )
+
+
+def test_many_calls_share_one_connection(wire):
+    server, client = wire(envelope(id="c"))
+    client.send(*[LOOK] * 20, TRIGGER, LOOK)
+    assert (len(server.lines), server.connections) == (22, 1)
+
+
+def test_a_session_survives_an_error_answer_on_the_same_connection(wire):
+    server, client = wire(lambda _head: http(500) if len(server.lines) % 2 else envelope(id="c"))
+    client.send(LOOK, LOOK, LOOK)
+    assert (len(server.lines), server.connections) == (6, 1)
+
+
+def test_pages_are_read_to_the_end(kind, sim):
+    for number in range(5):
+        sim.add_connection(f"c{number}")
+    call = list_connections()
+    call = type(call)(
+        **{name: getattr(call, name) for name in call.__dataclass_fields__} | {"params": {"limit": "2"}}
+    )
+    items = Client(kind, sim.url).drive(ask_pages(call, most=10))
+    assert sorted(item.id for item in items) == ["c", "c0", "c1", "c2", "c3", "c4"]
+
+
+# --- errors and repetitions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "attempts"),
+    [
+        (400, FivetranApiError, 1),
+        (401, FivetranUnauthorized, 1),
+        (403, FivetranForbidden, 1),
+        (404, FivetranNotFound, 1),
+        (409, FivetranConflict, 1),
+        (500, FivetranServerError, 3),
+        (503, FivetranServerError, 3),
+        (429, FivetranRateLimited, 3),
+    ],
+)
+def test_which_answers_are_worth_reading_again(client, sim, status, error, attempts):
+    sim.faults.add(Fault("status", status=status, times=None))
+    assert client.fails(LOOK, error).status == status
+    assert len(sim.requests) == attempts
+    assert len(client.pauses) == attempts - 1
+
+
+@pytest.mark.parametrize("kind_of_fault", ["status", "reset", "lost", "html", "garbage"])
+def test_a_read_survives_a_short_fault(client, sim, kind_of_fault):
+    sim.faults.add(Fault(kind_of_fault, times=2))
+    (answer,) = client.send(LOOK)
+    assert answer.value.id == "c"
+    assert len(sim.requests) == 3
+    assert 1 <= client.pauses[0] <= 1.5
+    # aiohttp itself sends a read once more when its connection breaks.
+    assert all(2 <= pause <= 3 for pause in client.pauses[1:])
+
+
+def test_how_often_is_chosen(kind, sim):
+    sim.faults.add(Fault("status", times=None))
+    client = Client(kind, sim.url, attempts=5, pause=7.0)
+    client.fails(LOOK, FivetranServerError)
+    assert len(sim.requests) == 5
+    assert 7 <= client.pauses[0] <= 10.5
+
+
+@pytest.mark.parametrize("kind_of_fault", ["status", "reset", "lost", "html", "garbage"])
+def test_a_trigger_that_may_have_been_received_is_not_repeated(client, sim, kind_of_fault):
+    sim.faults.add(Fault(kind_of_fault, times=None))
+    error = client.fails(TRIGGER)
+    assert isinstance(error, (FivetranUnreachable, FivetranServerError, FivetranUnexpectedAnswer))
+    assert getattr(error, "maybe_received", True)
+    assert len(sim.requests) == 1
+    assert client.pauses == []
+
+
+def test_a_trigger_that_was_refused_for_the_rate_limit_is_repeated(client, sim):
+    sim.faults.add(Fault("status", status=429, retry_after=5))
+    client.send(TRIGGER)
+    assert len(sim.runs("c")) == 1
+    assert [5 <= pause <= 5.5 for pause in client.pauses] == [True]
+
+
+def test_a_change_is_safe_to_repeat(client, sim):
+    sim.faults.add(Fault("lost"))
+    client.send(change_connection("c", {"paused": True}))
+    assert len(sim.requests) == 2
+
+
+@pytest.mark.parametrize("call", [LOOK, TRIGGER], ids=["read", "trigger"])
+def test_a_refused_connection_received_nothing_and_is_tried_again(kind, call):
+    client = Client(kind, f"http://127.0.0.1:{free_port()}")
+    error = client.fails(call, FivetranUnreachable)
+    assert not error.maybe_received
+    assert len(client.pauses) == 2
+
+
+@pytest.mark.parametrize("seconds", [0, 3, 60])
+def test_the_pause_that_fivetran_asks_for_is_obeyed(client, sim, seconds):
+    sim.faults.add(Fault("status", status=429, retry_after=seconds))
+    client.send(LOOK)
+    assert len(client.pauses) == 1
+    assert max(seconds, 1) <= client.pauses[0] <= max(seconds, 1) * 1.5
+
+
+def test_the_pause_that_fivetran_asks_for_may_be_a_date(wire):
+    date = {"Date": "Mon, 02 Nov 2026 10:00:00 GMT", "Retry_After": "Mon, 02 Nov 2026 10:00:40 GMT"}
+    server, client = wire(lambda _head: envelope(id="c") if len(server.lines) > 1 else http(429, **date))
+    client.send(LOOK)
+    assert 40 <= client.pauses[0] <= 41
+
+
+def test_a_long_pause_is_not_taken_in_place(client, sim):
+    sim.faults.add(Fault("status", status=429, retry_after=3600))
+    error = client.fails(LOOK, FivetranRateLimited)
+    assert (error.retry_after, client.pauses, len(sim.requests)) == (3600, [], 1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_carries_no_secret_away(wire, status):
+    elsewhere, _ = wire(envelope(id="c"))
+    _, client = wire(http(status, Location=f"{elsewhere.url}/v1/connections/c"))
+    assert client.fails(LOOK, FivetranUnexpectedAnswer).status == status
+    assert client.fails(TRIGGER, FivetranUnexpectedAnswer).status == status
+    assert elsewhere.heads == []
+
+
+ODD = {
+    "not HTTP": b"SSH-2.0-OpenSSH_9.9\r\n",
+    "half a head": b"HTTP/1.1 200",
+    "a header without end": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000,
+    "a thousand headers": b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 100_000 + b"\r\n",
+    "a length that is none": b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}",
+    "a body shorter than it says": b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"data": {"id": "c"}}',
+    "chunks that are none": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    "gzip that is none": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+    "no status": b"HTTP/1.1 \r\n\r\n",
+    "a status that is none": b"HTTP/1.1 abc OK\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("bytes_sent", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("call", [LOOK, TRIGGER], ids=["read", "trigger"])
+def test_whatever_comes_over_the_wire_is_an_error_of_this_package(kind, bytes_sent, call):
+    def hang_up_after(_head):
+        return bytes_sent
+
+    server = RawServer(hang_up_after)
+    with server.running():
+        client = Client(kind, server.url, timeout=0.2)
+        error = client.fails(call, (FivetranUnreachable, FivetranUnexpectedAnswer))
+    assert len(server.heads) == (1 if call is TRIGGER else 3)
+    assert getattr(error, "maybe_received", True)
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"<html></html>", b'{"data": []}', b"\xff\xfe"])
+def test_a_body_that_is_not_an_envelope_is_unexpected(wire, body):
+    server, client = wire(http(200, body))
+    client.fails(LOOK, FivetranUnexpectedAnswer)
+    assert len(server.lines) == 3
+
+
+def test_a_reset_is_an_error_of_this_package(wire):
+    def reset(_head):
+        return None
+
+    _, client = wire(reset)
+    assert client.fails(TRIGGER, FivetranUnreachable).maybe_received
+
+
+# --- time and size --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [LOOK, TRIGGER], ids=["read", "trigger"])
+def test_an_answer_that_takes_too_long_ends_at_the_limit(kind, sim, call):
+    sim.faults.add(Fault("slow", delay=3))
+    client = Client(kind, sim.url, timeout=0.3, attempts=1)
+    begin = time.monotonic()
+    assert client.fails(call, FivetranUnreachable).maybe_received
+    assert elapsed(begin) < 1.5
+
+
+DRIPS = {
+    "with a length": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{",
+    "without a length": b"HTTP/1.1 200 OK\r\n\r\n{",
+    "an error": b"HTTP/1.1 500 Oh\r\nContent-Length: 100000\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("head", DRIPS.values(), ids=DRIPS)
+def test_a_body_that_drips_ends_at_the_limit(wire, head):
+    _, client = wire(Drip(head, pause=0.05), timeout=0.4, attempts=1)
+    begin = time.monotonic()
+    client.fails(LOOK, FivetranUnreachable)
+    assert elapsed(begin) < 2
+
+
+def test_a_large_answer_is_read(client, sim):
+    sim.faults.add(Fault("huge", size_mb=3))
+    (answer,) = client.send(LOOK)
+    assert answer.value.id == "c"
+
+
+def test_an_answer_beyond_all_measure_is_broken_off(wire):
+    size = MAX_ANSWER_BYTES * 4
+    sent = http(200, Content_Length=str(size)) + b" " * (MAX_ANSWER_BYTES + 200_000)
+    _, client = wire(sent, attempts=1, timeout=20)
+    assert "broken off" in str(client.fails(LOOK, FivetranUnexpectedAnswer))
+
+
+def test_a_small_answer_that_unpacks_beyond_all_measure_is_broken_off(wire):
+    import gzip
+
+    packed = gzip.compress(b" " * (MAX_ANSWER_BYTES * 2))
+    _, client = wire(http(200, packed, Content_Encoding="gzip"), attempts=1, timeout=20)
+    assert "broken off" in str(client.fails(LOOK, FivetranUnexpectedAnswer))
+
+
+# --- proxies and ~/.netrc -------------------------------------------------------------------------------------
+
+
+def test_a_proxy_of_the_environment_is_used(wire, monkeypatch):
+    proxy, client = wire(envelope(id="c"))
+    client = Client(client.kind, "http://localhost:1")
+    monkeypatch.setenv("http_proxy", proxy.url)
+    client.send(LOOK)
+    assert proxy.lines == ["GET http://localhost:1/v1/connections/c HTTP/1.1"]
+
+
+def test_a_proxy_is_used_for_https_and_sees_no_secret(wire, monkeypatch):
+    proxy, client = wire(http(403))
+    client = Client(client.kind, "https://api.fivetran.example")
+    monkeypatch.setenv("https_proxy", proxy.url)
+    client.fails(LOOK, FivetranUnreachable)
+    assert {line.rpartition(" ")[0] for line in proxy.lines} == {"CONNECT api.fivetran.example:443"}
+    assert proxy.header("Authorization") is None
+
+
+def test_a_proxy_that_asks_for_a_password_gets_that_and_not_ours(wire, monkeypatch):
+    proxy, client = wire(http(403))
+    client = Client(client.kind, "https://api.fivetran.example")
+    monkeypatch.setenv("https_proxy", proxy.url.replace("//", "//user:proxy-password@"))
+    error = client.fails(LOOK, FivetranUnreachable)
+    expected = base64.b64encode(b"user:proxy-password").decode()
+    assert proxy.header("Proxy-Authorization") == f"Basic {expected}"
+    assert "proxy-password" not in shown(error)
+
+
+def test_no_proxy_is_honoured(client, wire, monkeypatch):
+    proxy, _ = wire(http(502))
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    client.send(LOOK)
+    assert proxy.lines == []
+
+
+def test_a_netrc_never_replaces_our_credentials(wire, monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password other\ndefault login other password other\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text(netrc.read_text())
+    server, client = wire(envelope(id="c"))
+    client.send(LOOK)
+    assert server.header("Authorization") == f"Basic {ENCODED}"
+
+
+# --- secrets --------------------------------------------------------------------------------------------------
+
+
+def shown(error):
+    """Everything that a log could show of an error: its chain, and each repr of it."""
+    chain, here = [], error
+    while here is not None:
+        chain += [repr(here), str(here), repr(vars(here) if hasattr(here, "__dict__") else "")]
+        here = here.__cause__ or here.__context__
+    return "\n".join([*chain, *traceback.format_exception(error)])
+
+
+@pytest.mark.parametrize("fault", ["status", "reset", "lost", "html", "garbage", "slow", "wrong_shape"])
+@pytest.mark.parametrize("call", [LOOK, TRIGGER], ids=["read", "trigger"])
+def test_no_error_shows_a_secret(kind, sim, fault, call):
+    sim.faults.add(Fault(fault, times=None, delay=1 if fault == "slow" else None))
+    client = Client(kind, sim.url, timeout=0.2, attempts=1)
+    try:
+        client.send(call)
+    except FivetranError as error:
+        text = shown(error)
+        assert SECRET not in text
+        assert ENCODED not in text
+    else:
+        assert call is TRIGGER  # whose answer has no shape
+        assert fault == "wrong_shape"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 407, 429, 500])
+def test_no_refusal_shows_a_secret(client, sim, status):
+    sim.faults.add(Fault("status", status=status, times=None))
+    text = shown(client.fails(LOOK))
+    assert SECRET not in text
+    assert ENCODED not in text
+
+
+def test_no_transport_shows_a_secret(kind, sim):
+    settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
+    transport = (BlockingTransport if kind == "blocking" else AsyncTransport)(settings)
+    for text in (repr(transport), str(transport), repr(transport.settings)):
+        assert SECRET not in text
+        assert ENCODED not in text
+
+
+# --- procedures -----------------------------------------------------------------------------------------------
+
+
+def test_a_procedure_is_driven_to_its_result(client):
+    def procedure():
+        yield Note("begin")
+        answer = yield from ask(LOOK)
+        yield Pause(utcnow() + timedelta(seconds=50))
+        return answer.value.id
+
+    assert client.drive(procedure()) == "c"
+    assert client.notes == [Note("begin")]
+    assert [49 < pause <= 50 for pause in client.pauses] == [True]
+
+
+def test_a_pause_that_is_over_is_none(client):
+    def procedure():
+        yield Pause(utcnow() - timedelta(hours=1))
+
+    client.drive(procedure())
+    assert client.pauses == [0]
+
+
+def test_an_error_is_raised_inside_the_procedure(client):
+    def procedure():
+        try:
+            yield from ask(get_connection("other"))
+        except FivetranNotFound as error:
+            return error.status
+        return None
+
+    assert client.drive(procedure()) == 404
+
+
+def test_an_error_that_the_procedure_does_not_catch_comes_out(client):
+    with pytest.raises(FivetranNotFound):
+        client.drive(ask(get_connection("other")))
+
+
+def test_a_mistake_of_the_procedure_comes_out_as_it_is(client):
+    def procedure():
+        yield from ask(LOOK)
+        raise KeyError("mistake")
+
+    with pytest.raises(KeyError, match="mistake"):
+        client.drive(procedure())
+
+
+# --- one kind only --------------------------------------------------------------------------------------------
+
+
+async def test_an_async_transport_is_used_inside_its_with():
+    transport = AsyncTransport(Settings(credentials=Credentials.of(KEY, SECRET)))
+    with pytest.raises(RuntimeError, match="async with"):
+        await transport.send(LOOK)
+
+
+async def test_a_hundred_waits_share_an_async_transport_without_mixing_their_states(sim):
+    for number in range(100):
+        sim.add_connection(f"c{number}")
+    sim.faults.add(Fault("status", times=100))
+    settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
+    async with AsyncTransport(settings, attempts=101, pause=0.0) as transport:
+        answers = await asyncio.gather(*(transport.send(get_connection(f"c{n}")) for n in range(100)))
+    assert [answer.value.id for answer in answers] == [f"c{number}" for number in range(100)]
+    assert len(sim.requests) == 200
+
+
+async def test_a_cancelled_wait_leaves_nothing_open(sim):
+    sim.faults.add(Fault("slow", delay=5))
+    settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
+    async with AsyncTransport(settings) as transport:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(transport.send(LOOK), 0.2)
+
+
+def test_a_blocking_drive_stops_at_a_pause(sim):
+    def procedure():
+        yield Note("before")
+        yield Pause(utcnow() + timedelta(hours=1))
+        return "done"
+
+    notes = []
+    settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
+    with BlockingTransport(settings, note=notes.append) as transport:
+        going = procedure()
+        pause, result = transport.drive_to_pause(going)
+        assert (isinstance(pause, Pause), result, len(notes)) == (True, None, 1)
+        assert transport.drive_to_pause(going) == (None, "done")
