@@ -115,10 +115,11 @@ def gone(ticket: Ticket) -> Gone:
 
 def never_started(ticket: Ticket, connection: Connection, now: datetime) -> NeverStarted:
     reasons = reasons_of(connection, None)
+    waited = in_words(now - ticket.start_deadline + ticket.start_timeout)
     return NeverStarted(
         _record(ticket, "never_started", None, None, reasons),
         f"Fivetran accepted the trigger for {name_of(connection)}, but no sync has shown itself for "
-        f"{in_words(now - ticket.asked_at)} (start_timeout is {in_words(ticket.start_timeout)}). "
+        f"{waited} (start_timeout is {in_words(ticket.start_timeout)}). "
         f"Sync state: {connection.status.sync_state}, setup: {connection.status.setup_state}"
         f"{'; ' + reasons if reasons else ''}. {ticket.link}",
     )

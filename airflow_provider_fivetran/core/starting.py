@@ -18,7 +18,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranError,
     FivetranSyncRunning,
 )
-from airflow_provider_fivetran.core.steps import Note, ask
+from airflow_provider_fivetran.core.steps import Note, ask, ask_patiently
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT, Aim, Ticket
 from airflow_provider_fivetran.core.triggering import Trigger, history_of
 from airflow_provider_fivetran.core.verdicts import SyncRecord
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NotNeeded", "Order", "Skipped", "Started", "Undo", "start", "undo"]
 
+# How long a task whose sync has not begun goes on asking an API that cannot be reached, in its worker.
+PATIENCE = timedelta(minutes=5)
 # Without a Date header our own clock must do, and it may be ahead.
 UNKNOWN_CLOCK = timedelta(seconds=60)
 
@@ -140,7 +142,7 @@ def start(order: Order, clock: Clock, *, begun_at: datetime | None = None) -> Pr
             return not_now
     changes, undone = _changes(order, found.connection)
     if changes:
-        yield from _change(order.connection_id, changes, undone)
+        yield from _change(order.connection_id, changes, undone, clock)
     try:
         return (yield from _begin(order, found, undone, clock, begun_at))
     except FivetranError:
@@ -148,9 +150,9 @@ def start(order: Order, clock: Clock, *, begun_at: datetime | None = None) -> Pr
         raise
 
 
-def _change(connection_id: str, changes: Mapping[str, Any], undone: Undo) -> Procedure[None]:
+def _change(connection_id: str, changes: Mapping[str, Any], undone: Undo, clock: Clock) -> Procedure[None]:
     try:
-        yield from ask(change_connection(connection_id, changes))
+        yield from ask_patiently(change_connection(connection_id, changes), clock, patience=PATIENCE)
     except FivetranError as error:
         if not error.permanent:  # the change may have taken all the same
             yield from undo(connection_id, undone)
@@ -179,7 +181,8 @@ class _Found:
 
 
 def _look(connection_id: str, clock: Clock) -> Procedure[_Found]:
-    return _found((yield from ask(get_connection(connection_id))), clock)
+    answer = yield from ask_patiently(get_connection(connection_id), clock, patience=PATIENCE)
+    return _found(answer, clock)
 
 
 def _found(answer: Answer[Connection], clock: Clock) -> _Found:

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from airflow_provider_fivetran.core.cadence import QUICKEST, pause_after_failed_reads
+from airflow_provider_fivetran.core.errors import FivetranError, FivetranRateLimited
 from airflow_provider_fivetran.core.protocol import Answer, Call, next_page
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from airflow_provider_fivetran.core.protocol import Page
 
-__all__ = ["Clock", "Note", "Pause", "Procedure", "Step", "ask", "ask_pages"]
+__all__ = ["Clock", "Note", "Pause", "Procedure", "Step", "ask", "ask_pages", "ask_patiently"]
 
 T = TypeVar("T")
 
@@ -47,6 +51,28 @@ def ask(call: Call[T]) -> Procedure[Answer[T]]:
     if answer is None:
         raise RuntimeError("a call was driven without an answer")
     return answer
+
+
+def ask_patiently(call: Call[T], clock: Clock, *, patience: timedelta) -> Procedure[Answer[T]]:
+    """Send a call that is safe to repeat, again and again while Fivetran cannot be reached, for a while.
+
+    :raises FivetranError: it helped nothing, or cannot help.
+    """
+    limit = clock() + patience
+    failures = 0
+    while True:
+        try:
+            return (yield from ask(call))
+        except FivetranError as error:
+            failures += 1
+            now = clock()
+            retry_after = error.retry_after if isinstance(error, FivetranRateLimited) else None
+            again_at = now + pause_after_failed_reads(failures, QUICKEST, retry_after)
+            if error.permanent or again_at > limit:
+                raise
+            if failures == 1:
+                yield Note(f"cannot reach Fivetran at the moment, asking again: {error}", is_warning=True)
+            yield Pause(again_at)
 
 
 def ask_pages(call: Call[Page[T]], *, most: int) -> Procedure[tuple[T, ...]]:

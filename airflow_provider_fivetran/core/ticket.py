@@ -164,7 +164,7 @@ class Ticket:
     @property
     def start_deadline(self) -> datetime:
         """Until when a trigger must have shown itself, by our clock."""
-        return self.asked_at + self.start_timeout
+        return self.our_clock(self.triggered_at or self.taken_at) + self.start_timeout
 
     def to_json(self) -> dict[str, Any]:
         """Write the ticket as plain JSON; fields without a value are left out."""

@@ -648,13 +648,15 @@ OLD_PUT_OFF = {"sync_state": "rescheduled", "rescheduled_for": at(-60)}
 FUTURE_PUT_OFF = {"sync_state": "rescheduled", "rescheduled_for": at(600)}
 STATES = [
     rule("the trigger is not seen yet", Waiting, ticket(), OLD_SUCCESS, 20),
-    rule("no sync showed itself within the hour: history is asked", AskHistory, ticket(), OLD_SUCCESS, HOUR),
+    rule(
+        "no sync showed itself within the hour: history is asked", AskHistory, ticket(), OLD_SUCCESS, HOUR + 1
+    ),
     rule(
         "no sync showed itself within the hour and history knows of none",
         NeverStarted,
         ticket(),
         OLD_SUCCESS,
-        HOUR,
+        HOUR + 1,
         history=[],
     ),
     rule(
@@ -662,7 +664,7 @@ STATES = [
         NeverStarted,
         ticket(),
         OLD_SUCCESS,
-        HOUR,
+        HOUR + 1,
         absent=True,
     ),
     rule(
@@ -678,7 +680,7 @@ STATES = [
         NeverStarted,
         ticket(start_timeout=timedelta(minutes=5)),
         OLD_SUCCESS,
-        300,
+        301,
         absent=True,
     ),
     rule(
@@ -835,7 +837,7 @@ STATES = [
         NeverStarted,
         ticket(**OLD_PUT_OFF),
         put_off(-60),
-        HOUR,
+        HOUR + 1,
         absent=True,
     ),
     rule(
@@ -947,7 +949,7 @@ def test_the_question_to_the_history_is_by_the_clock_of_fivetran():
         pytest.param(ticket(), SYNCING, 3000, 3015, id="every 15 s later"),
         pytest.param(ticket(poll_frequency=timedelta(minutes=2)), SYNCING, 0, 120, id="as the user chose"),
         pytest.param(ticket(), SYNCING, DAY - 1, DAY, id="never after the end of the wait"),
-        pytest.param(ticket(), OLD_SUCCESS, HOUR - 1, HOUR, id="never after the time to start"),
+        pytest.param(ticket(), OLD_SUCCESS, HOUR - 1, HOUR + 1, id="never after the time to start"),
         pytest.param(ticket(), put_off(), 20, 80, id="a put-off every minute"),
         pytest.param(ticket(), put_off(), 590, 600, id="a put-off when its time comes"),
         pytest.param(ticket(), connection(succeeded_at=at(1.5)), 3, 5.2, id="a held end soon"),
@@ -1005,7 +1007,7 @@ def test_a_failure_says_everything_that_fivetran_says():
         (verdict(ticket(), SYNCING, DAY), ["c reached its limit after 24 h", "the sync is running"]),
         (verdict(ticket(), PAUSED, 20, absent=True), ["is paused", "Unpause it"]),
         (
-            verdict(ticket(), OLD_SUCCESS, HOUR, absent=True),
+            verdict(ticket(), OLD_SUCCESS, HOUR + 1, absent=True),
             ["no sync has shown itself for 60 min", "scheduled"],
         ),
         (verdict(ticket(), OLD_SUCCESS, 40, history=[entry("canceled", 2, 30)]), ["cancelled", "'canceled'"]),

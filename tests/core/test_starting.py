@@ -412,10 +412,14 @@ def test_a_start_that_fails_puts_everything_back(error):
 
 
 def test_a_change_whose_answer_was_lost_is_put_back():
-    fivetran = Fivetran(look=PAUSED, change=[LOST, PAUSED])
+    fivetran = Fivetran(look=PAUSED, change=LOST)
     with pytest.raises(FivetranUnreachable):
         begin(fivetran, when_paused="unpause_and_restore")
-    assert fivetran.requests == [LOOK, change(paused=False), change(paused=True)]
+    # It is tried for minutes; what cannot be told is put back.
+    tried, put_back = fivetran.requests[1:-1], fivetran.requests[-1]
+    assert len(tried) > 3
+    assert set(tried) == {change(paused=False)}
+    assert put_back == change(paused=True)
 
 
 @pytest.mark.parametrize("error", [FivetranForbidden("403"), FivetranUnauthorized("401")])
@@ -605,7 +609,21 @@ def test_a_refusal_is_the_error_and_nothing_else_is_sent(error):
     assert fivetran.requests == [LOOK, SYNC]
 
 
-@pytest.mark.parametrize("error", [LOST, FivetranNotFound("404"), FivetranUnauthorized("401")])
+def test_an_api_that_cannot_be_reached_is_asked_again_for_minutes():
+    fivetran = Fivetran(look=[LOST, LOST, LOST, IDLE])
+    assert begin(fivetran).ticket.aim is Aim.TRIGGERED
+    assert fivetran.requests == [LOOK, LOOK, LOOK, LOOK, SYNC]
+
+
+def test_an_api_that_cannot_be_reached_for_minutes_is_an_error():
+    fivetran = Fivetran(look=LOST)
+    with pytest.raises(FivetranUnreachable):
+        begin(fivetran)
+    assert len(fivetran.requests) > 3
+    assert set(fivetran.requests) == {LOOK}
+
+
+@pytest.mark.parametrize("error", [FivetranNotFound("404"), FivetranUnauthorized("401")])
 def test_a_connection_that_cannot_be_looked_at_is_not_triggered(error):
     fivetran = Fivetran(look=error)
     with pytest.raises(type(error)):
