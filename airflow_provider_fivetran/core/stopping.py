@@ -27,24 +27,43 @@ def stop(connection_id: str, undone: Undo, clock: Clock) -> Procedure[None]:
     """
     try:
         was_paused = (yield from ask(get_connection(connection_id))).value.paused
+    except FivetranError as error:
+        yield _look_there(connection_id, error)
+        return
+    try:
         if not was_paused:
             yield from ask(change_connection(connection_id, {"paused": True}))
         yield from _wait_until_stopped(connection_id, clock)
-        back = {"paused": was_paused, **undone.changes()}
-        if back != {"paused": True}:
-            yield from ask(change_connection(connection_id, back))
     except FivetranError as error:
-        yield Note(
-            f"{connection_id}: the sync could not be stopped, or the connection could not be put back as it was; "
-            f"look there: {error}",
-            is_warning=True,
-        )
+        yield _look_there(connection_id, error)
+    # Whatever went wrong: a connection that is left paused would sync no more.
+    back = {"paused": was_paused, **undone.changes()}
+    if back == {"paused": True}:
+        return
+    try:
+        yield from ask(change_connection(connection_id, back))
+    except FivetranError as error:
+        yield _look_there(connection_id, error)
+
+
+def _look_there(connection_id: str, error: FivetranError) -> Note:
+    return Note(
+        f"{connection_id}: the sync could not be stopped, or the connection could not be put back as it was; "
+        f"look there: {error}",
+        is_warning=True,
+    )
 
 
 def _wait_until_stopped(connection_id: str, clock: Clock) -> Procedure[None]:
     limit = clock() + PATIENCE
     while clock() < limit:
-        if not (yield from ask(get_connection(connection_id))).value.is_syncing:
+        try:
+            syncs = (yield from ask(get_connection(connection_id))).value.is_syncing
+        except FivetranError as error:
+            if error.permanent:
+                raise
+            syncs = True  # not readable at the moment: look again
+        if not syncs:
             yield Note(f"{connection_id}: the sync was stopped")
             return
         yield Pause(clock() + BETWEEN_LOOKS)
