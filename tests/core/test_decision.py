@@ -444,6 +444,43 @@ def test_by_the_timestamps(expected, wanted, found, seconds, more):
             history=[entry("running", 2)],
         ),
         rule(
+            "history still calls a sync running that came to rest some seconds ago",
+            Waiting,
+            ticket(),
+            OLD_SUCCESS,
+            90,
+            before=[(20, SYNCING), (40, OLD_SUCCESS)],
+            history=[entry("running", 2)],
+        ),
+        rule(
+            "a put-off sync goes on as the next one and not as the last",
+            Succeeded,
+            ticket(),
+            connection(succeeded_at=at(30), failed_at=at(50)),
+            60,
+            history=[
+                entry("rescheduled", 2, 10),
+                entry("completed", 20, 30, "b"),
+                entry("failure", 40, 50, "c"),
+            ],
+        ),
+        rule(
+            "a sync that began and ended between the look and the trigger stays another's while ours runs",
+            Waiting,
+            ticket(triggered_at=at(60)),
+            connection("syncing", succeeded_at=at(40)),
+            300,
+            history=[entry("completed", 20, 40, "other"), entry("running", 61)],
+        ),
+        rule(
+            "an end that the ticket knows is not ours, whatever the clocks say",
+            Waiting,
+            ticket(succeeded_at=at(5)),
+            connection(succeeded_at=at(5)),
+            40,
+            history=[entry("completed", 1, 5, "other")],
+        ),
+        rule(
             "history that calls a sync running two minutes after it came to rest is not believed",
             Cancelled,
             ticket(),
@@ -492,6 +529,13 @@ RUNNING = ticket(Aim.RUNNING)
             31,
             {"history": [entry("completed", -900, 30)]},
             id="it began before the ticket",
+        ),
+        pytest.param(
+            Failed,
+            NEW_SUCCESS,
+            31,
+            {"history": [entry("failure", 0.5, 30)]},
+            id="it began in the very second of the ticket",
         ),
         pytest.param(
             Cancelled,
@@ -914,6 +958,14 @@ STATES = [
 @pytest.mark.parametrize(("expected", "wanted", "found", "seconds", "more"), STATES)
 def test_by_the_state(expected, wanted, found, seconds, more):
     assert type(verdict(wanted, found, seconds, **more)) is expected
+
+
+def test_a_put_off_that_only_the_history_told_of_is_remembered():
+    wanted = ticket()
+    seen = Seen.first(wanted, SYNCING, at(20)).then(wanted, OLD_SUCCESS, at(40))
+    seen = seen.with_history(wanted, (entry("rescheduled", 2, 30),), at(40))
+    later = seen.then(wanted, OLD_SUCCESS, at(100)).without_history()
+    assert isinstance(judge(wanted, later, at(100)), Waiting)
 
 
 def test_history_is_asked_once_for_each_new_end_while_another_sync_runs():

@@ -555,7 +555,8 @@ def test_a_restart_that_took_shows_itself_in_the_history():
 
 
 def test_a_restart_that_did_not_take_is_sent_once_more():
-    fivetran = Fivetran(look=SYNCING, sync=[LOST, None], history=(entry("running", -300, sync_id="stopped"),))
+    history = (entry("completed", -900, -600, "older"), entry("running", -300, sync_id="stopped"))
+    fivetran = Fivetran(look=SYNCING, sync=[LOST, None], history=history)
     assert isinstance(begin(fivetran, when_running="restart"), Started)
     assert fivetran.requests.count(RESTART) == 2
 
