@@ -31,11 +31,18 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.simulator import Request, Run, Simulator
 
-try:
-    from airflow.exceptions import AirflowRescheduleException
-except ImportError:
-    from airflow.sdk.exceptions import AirflowRescheduleException
+try:  # Airflow 3
+    from airflow.sdk.bases.operator import ExecutorSafeguard
 
+    CALLED_BY_AIRFLOW = ExecutorSafeguard.sentinel_value
+except ImportError:
+    from airflow.models.base import _sentinel as CALLED_BY_AIRFLOW  # noqa: N812
+try:  # Airflow 3.2 and newer
+    from airflow.sdk.exceptions import AirflowRescheduleException
+except ImportError:
+    from airflow.exceptions import AirflowRescheduleException
+
+ENCRYPT = getattr(Trigger, "encrypt_kwargs", None) or Trigger._encrypt_kwargs  # the latter before Airflow 3
 ID = "c"
 CONNECTION = rf"/v1/connections/{ID}$"
 HISTORY = r"/sync-history$"
@@ -95,7 +102,7 @@ class TaskInstance:
 def across_processes(arguments: dict[str, Any]) -> dict[str, Any]:
     """Write arguments as JSON and as Airflow stores those of a trigger, and read them back."""
     by_json = json.loads(json.dumps(arguments))
-    by_airflow = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(arguments))
+    by_airflow = Trigger._decrypt_kwargs(ENCRYPT(arguments))
     assert by_json == arguments
     assert by_airflow == arguments
     return by_airflow
@@ -106,6 +113,11 @@ def rebuilt(trigger: BaseTrigger) -> BaseTrigger:
     path, arguments = trigger.serialize()
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)(**across_processes(arguments))
+
+
+def execute(task: Any, context: dict[str, Any]) -> Any:
+    """Begin a task, as Airflow's task runner does."""
+    return task.execute(context, **{f"{type(task).__name__}__sentinel": CALLED_BY_AIRFLOW})
 
 
 async def all_events(trigger: BaseTrigger) -> list[Any]:
@@ -171,7 +183,8 @@ class Story:
     def failed(self, kind: type[BaseException], *texts: str, status: str | None = None) -> Story:
         """It is red for this reason, says so, and left a record if there was anything to record."""
         assert self.error is not None, f"{self.way.name}: it is green"
-        if not issubclass(type(self.cause), kind):
+        is_right = isinstance(self.cause, kind)
+        if not is_right:
             raise AssertionError(f"{self.way.name}: wrong error {self.error!r}") from self.error
         assert isinstance(self.error, AirflowFailException) == getattr(kind, "permanent", False)
         for text in texts:
@@ -257,7 +270,7 @@ class Way:
         story = Story(self)
         before = len(self.heard)
         context = {"ti": story.ti, "task_instance": story.ti}
-        step: Callable[[], Any] | None = lambda: self.make(kind, **arguments).execute(context)  # noqa: E731
+        step: Callable[[], Any] | None = lambda: execute(self.make(kind, **arguments), context)  # noqa: E731
         try:
             while step is not None:
                 try:

@@ -1,0 +1,275 @@
+"""The trigger as the triggerer runs it: rebuilt from its arguments, one event, and never in the way of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from stories import CONNECTION, HISTORY, ID, TaskInstance, across_processes, all_events, execute, rebuilt
+
+from airflow_provider_fivetran.core.events import BrokenOff, read_event
+from airflow_provider_fivetran.core.ticket import Aim, Ticket
+from airflow_provider_fivetran.core.verdicts import (
+    Cancelled,
+    Failed,
+    Gone,
+    NeverStarted,
+    Paused,
+    Succeeded,
+    TimedOut,
+)
+from airflow_provider_fivetran.exceptions import FivetranError, FivetranUnauthorized
+from airflow_provider_fivetran.operators import FivetranOperator
+from airflow_provider_fivetran.simulator import Fault, SyncPlan
+from airflow_provider_fivetran.triggers import FivetranSyncTrigger
+
+BAD = SyncPlan(duration=0.2, outcome="failure")
+ENDLESS = SyncPlan(duration=3600)
+SECRETS = ("sim-secret", "c2ltLWtleTpzaW0tc2VjcmV0")
+
+
+def ago(**span: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**span)
+
+
+def deferred(way, **arguments) -> FivetranSyncTrigger:
+    """The trigger that an operator leaves behind."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    ti = TaskInstance()
+    with pytest.raises(TaskDeferred) as caught:
+        execute(way.make(FivetranOperator, **arguments), {"ti": ti, "task_instance": ti})
+    return caught.value.trigger
+
+
+def by_hand(way, **fields) -> FivetranSyncTrigger:
+    """A trigger for a sync that is awaited since a moment ago."""
+    now = datetime.now(UTC)
+    given = {
+        "connection_id": ID,
+        "aim": Aim.TRIGGERED,
+        "taken_at": now - timedelta(seconds=5),
+        "begun_at": now,
+        "asked_at": now - timedelta(seconds=5),
+        "poll_frequency": timedelta(seconds=0.1),
+        "timeout": timedelta(seconds=20),
+    }
+    return FivetranSyncTrigger(Ticket(**given | fields).to_json(), way.conn_id, retry_delay=0.05)
+
+
+def only_event(events):
+    assert len(events) == 1
+    across_processes({"event": events[0]})
+    return read_event(events[0])
+
+
+class TestArguments:
+    def test_they_survive_the_way_to_another_process(self, deferrable):
+        deferrable.add(ENDLESS)
+        trigger = deferred(deferrable, when_killed="stop", poll_frequency=timedelta(seconds=0.5))
+        again = rebuilt(trigger)
+        assert type(again) is FivetranSyncTrigger
+        assert again.serialize() == trigger.serialize()
+
+    def test_they_are_plain_json_without_secrets(self, deferrable):
+        deferrable.add(ENDLESS)
+        path, arguments = deferred(deferrable).serialize()
+        assert path == "airflow_provider_fivetran.triggers.FivetranSyncTrigger"
+        text = json.dumps(arguments)
+        assert not any(secret in text for secret in (*SECRETS, "sim-key"))
+
+    def test_a_newer_field_is_ignored(self, deferrable):
+        deferrable.add(SyncPlan(duration=0.1))
+        trigger = deferred(deferrable)
+        trigger.ticket["from_the_future"] = {"a": 1}
+        assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), Succeeded)
+
+
+class TestOneEvent:
+    @pytest.mark.parametrize(
+        ("plan", "happens", "kind"),
+        [
+            (SyncPlan(duration=0.2), None, Succeeded),
+            (BAD, None, Failed),
+            (ENDLESS, "pause", Paused),
+            (ENDLESS, "delete", Gone),
+            (ENDLESS, "cancel", Cancelled),
+            (ENDLESS, None, TimedOut),
+            (SyncPlan(outcome="never_starts"), None, NeverStarted),
+        ],
+        ids=lambda value: getattr(value, "__name__", None),
+    )
+    def test_whatever_the_end(self, deferrable, plan, happens, kind):
+        deferrable.sim.switches.update(stop_lag=0)
+        deferrable.add(plan, succeeded_at=ago(hours=1))
+        never = kind is NeverStarted
+        trigger = deferred(deferrable, timeout=20 if never else 1, start_timeout=0.5)
+        if happens:
+            deferrable.heard.at("GET", CONNECTION, lambda: getattr(deferrable.sim, happens)(ID))
+        assert type(only_event(asyncio.run(all_events(rebuilt(trigger))))) is kind
+
+    def test_a_revoked_key(self, deferrable):
+        deferrable.add(ENDLESS)
+        trigger = deferred(deferrable)
+        deferrable.sim.revoke("sim-key")
+        outcome = only_event(asyncio.run(all_events(rebuilt(trigger))))
+        assert isinstance(outcome, BrokenOff)
+        assert isinstance(outcome.error, FivetranUnauthorized)
+        assert outcome.error.status == 401
+
+    def test_an_airflow_connection_that_does_not_exist(self, deferrable, airflow_db):
+        trigger = by_hand(deferrable)
+        trigger.fivetran_conn_id = "not_there"
+        outcome = only_event(asyncio.run(all_events(rebuilt(trigger))))
+        assert isinstance(outcome, BrokenOff)
+        assert "not_there" in str(outcome.error)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"password": ""},
+            {"login": "", "password": "no pair"},
+            {"host": "http://example.com"},
+            {"extra": {"timeout": "soon"}},
+        ],
+        ids=["no-secret", "no-pair", "unencrypted", "timeout"],
+    )
+    def test_an_airflow_connection_that_cannot_be_used(self, deferrable, fields):
+        deferrable.declare(**fields)
+        outcome = only_event(asyncio.run(all_events(rebuilt(by_hand(deferrable)))))
+        assert isinstance(outcome, BrokenOff)
+        assert isinstance(outcome.error, FivetranError)
+
+    def test_a_ticket_that_is_none(self, deferrable):
+        trigger = FivetranSyncTrigger({"connection_id": ID}, deferrable.conn_id)
+        assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), BrokenOff)
+
+
+class TestRestarts:
+    def test_the_deadline_is_absolute(self, deferrable):
+        deferrable.add(ENDLESS)
+        deferrable.sim.start_sync(ID)
+        trigger = by_hand(deferrable, aim=Aim.RUNNING, begun_at=ago(hours=2), timeout=timedelta(hours=1))
+        started = time.monotonic()
+        assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), TimedOut)
+        assert time.monotonic() - started < 2
+
+    async def test_a_triggerer_that_restarts_goes_on_with_the_wait(self, deferrable):
+        deferrable.add(SyncPlan(duration=1.2), succeeded_at=ago(hours=1))
+        trigger = await asyncio.to_thread(deferred, deferrable)
+        seen = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        deferrable.heard.at("GET", CONNECTION, lambda: loop.call_soon_threadsafe(seen.set), nth=2)
+        first = asyncio.create_task(all_events(rebuilt(trigger)))
+        await seen.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        again = rebuilt(trigger)
+        outcome = only_event(await all_events(again))
+        assert isinstance(outcome, Succeeded)
+        assert outcome.record.ended_at == deferrable.sim.runs(ID)[0].ended_at
+        assert len(deferrable.sim.runs(ID)) == 1
+
+    def test_a_triggerer_that_was_away_while_the_sync_ended(self, deferrable):
+        deferrable.add(SyncPlan(duration=0.05), succeeded_at=ago(hours=1))
+        trigger = deferred(deferrable)
+        with deferrable.sim.account.lock:
+            deferrable.sim.clock.advance(60)
+        assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), Succeeded)
+
+
+class TestNeverInTheWay:
+    async def test_the_loop_is_never_blocked_for_50_ms(self, deferrable):
+        """A whole wait through faults of every kind, with others waiting on the same loop."""
+        from airflow_provider_fivetran.transport import aio  # noqa: F401 - its import has a test of its own
+
+        deferrable.add(SyncPlan(duration=1.5), succeeded_at=ago(hours=1))
+        deferrable.sim.switches.update(history_lag=0.3)
+        trigger = await asyncio.to_thread(deferred, deferrable)
+        for kind in ("status", "reset", "lost", "html", "garbage", "wrong_shape", "huge"):
+            deferrable.sim.faults.add(Fault(kind, "GET", CONNECTION, size_mb=2))
+            deferrable.sim.faults.add(Fault(kind, "GET", HISTORY, size_mb=2))
+        event, longest = await watched(all_events(rebuilt(trigger)))
+        assert isinstance(only_event(event), Succeeded)
+        assert deferrable.sim.faults.waiting() == []
+        assert longest < 0.05
+
+    def test_the_first_import_is_not_made_on_the_loop(self, deferrable):
+        """In a process of its own, as the first wait of a triggerer finds it."""
+        deferrable.add(SyncPlan(duration=0.6), succeeded_at=ago(hours=1))
+        trigger = deferred(deferrable)
+        script = """
+import asyncio, importlib, json, sys, time
+path, arguments = json.loads(sys.argv[1])
+import airflow.providers.common.compat.connection
+module, _, name = path.rpartition(".")
+kind = getattr(importlib.import_module(module), name)
+before = "aiohttp" in sys.modules
+async def main():
+    gaps = []
+    async def watch():
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.001)
+            gaps.append(time.perf_counter() - began)
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0.01)
+    events = [event async for event in kind(**arguments).run()]
+    watching.cancel()
+    print(json.dumps([before, max(gaps), events[0].payload["verdict"]]))
+asyncio.run(main())
+"""
+        out = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script, json.dumps(trigger.serialize())],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=dict(os.environ),
+        )
+        _before, longest, verdict = json.loads(out.stdout.strip().splitlines()[-1])
+        assert verdict == "Succeeded"
+        # A thread that imports shares the interpreter with the loop, but hands it over every few milliseconds.
+        assert longest < 0.2
+
+    async def test_nothing_is_left_behind(self, deferrable):
+        deferrable.add(SyncPlan(duration=0.1))
+        trigger = await asyncio.to_thread(deferred, deferrable)
+        await all_events(rebuilt(trigger))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def watched(work):
+    """Do some work on the loop; give its result and the longest time for which the loop did nothing else."""
+    gaps = []
+
+    async def watch():
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.001)
+            gaps.append(time.perf_counter() - began)
+
+    watching = asyncio.create_task(watch())
+    try:
+        return await work, max(gaps)
+    finally:
+        watching.cancel()
+
+
+class TestSecrets:
+    def test_they_are_in_no_log(self, deferrable, caplog, capsys):
+        deferrable.add(BAD)
+        with caplog.at_level(logging.DEBUG):
+            trigger = deferred(deferrable)
+            deferrable.sim.faults.add(Fault("reset", "GET", CONNECTION))
+            deferrable.sim.faults.add(Fault("html", "GET", CONNECTION))
+            events = asyncio.run(all_events(rebuilt(trigger)))
+        said = caplog.text + json.dumps(events) + "".join(capsys.readouterr())
+        assert not any(secret in said for secret in SECRETS)
