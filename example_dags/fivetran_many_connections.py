@@ -1,4 +1,4 @@
-"""One task for each connection of a list that is only known when the DAG runs.
+"""One task for each connection that is in use, a list that is only known when the DAG runs.
 
 All syncs run at once and are waited for at once, and no waiting task takes a worker slot.
 """
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, task
 
+from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranOperator
 
 with DAG(
@@ -18,10 +19,11 @@ with DAG(
 ):
 
     @task
-    def connections() -> list[str]:
-        return ["web_shop", "card_payments", "crm"]
+    def connections_in_use() -> list[str]:
+        with FivetranHook() as fivetran:
+            return [connection.id for connection in fivetran.list_connections() if not connection.paused]
 
-    sync = FivetranOperator.partial(task_id="sync", deferrable=True).expand(connector_id=connections())
+    sync = FivetranOperator.partial(task_id="sync", deferrable=True).expand(connector_id=connections_in_use())
 
     @task
     def report(ended: list[str]) -> None:

@@ -1,0 +1,345 @@
+"""Every example imports without a request, has the shape it promises, and runs in full against the simulator."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import airflow_home
+import pytest
+from packaging.version import Version
+
+from airflow_provider_fivetran.simulator import Simulator, SyncPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "example_dags"
+FILES = sorted(EXAMPLES.glob("*.py"))
+WITH_DBT = {path.stem for path in FILES if "import DbtTaskGroup" in path.read_text()}
+
+SHAPES = {
+    "fivetran_sync": {"sync_shop": {"report"}, "report": set()},
+    "fivetran_sync_by_name": {"sync_shop": set()},
+    "fivetran_wait_for_scheduled_sync": {"wait_for_crm": {"report"}, "report": set()},
+    "fivetran_fire_and_forget": {
+        "start_sync": {"something_else"},
+        "something_else": {"wait_for_sync"},
+        "wait_for_sync": set(),
+    },
+    "fivetran_failure_handling": {"sync_shop": set()},
+    "fivetran_many_connections": {"connections_in_use": {"sync"}, "sync": {"report"}, "report": set()},
+}
+STAGING = {f"dbt.stg_{name}_run" for name in ("customers", "orders", "payments")}
+MARTS = {"dbt.customer_orders_run", "dbt.daily_revenue_run"}
+newest = pytest.mark.newest
+
+# Whole runs go through Airflow, Cosmos and dbt, whose own warnings are not ours to mend.
+pytestmark = [
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.filterwarnings("error:::airflow_provider_fivetran"),
+]
+
+# Cosmos looks for dbt there, once, when it is imported.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+def _dag_bag(folder: Path) -> Any:
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+    return DagBag(folder, **({"include_examples": False} if _airflow() < Version("3.3") else {}))
+
+
+def _airflow() -> Version:
+    import airflow
+
+    return Version(airflow.__version__)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(tmp_path_factory: pytest.TempPathFactory, airflow_db: None) -> Iterator[None]:
+    """Give dbt and Cosmos a place of their own."""
+    scratch = tmp_path_factory.mktemp("examples")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__COSMOS__CACHE_DIR", str(scratch / "cosmos"))
+        patch.setenv("DBT_LOG_PATH", str(scratch / "logs"))
+        yield
+
+
+@contextmanager
+def _in_dags_folder(name: str) -> Iterator[Any]:
+    """Put one example alone where Airflow looks for DAGs, since each run reads the whole folder again."""
+    folder = airflow_home.DAGS_FOLDER
+    file = folder / f"{name}.py"
+    shutil.copy(EXAMPLES / file.name, file)
+    if name in WITH_DBT:
+        shutil.copytree(EXAMPLES / "dbt", folder / "dbt")
+        (folder / ".airflowignore").write_text("dbt/*\n")
+    try:
+        bag = _dag_bag(file)
+        assert bag.import_errors == {}
+        yield bag.dags[name]
+    finally:
+        for left in folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulator]:
+    """Hold the account that the examples speak of; its syncs take a second and land into a DuckDB file."""
+    warehouse = tmp_path / "warehouse.duckdb"
+    monkeypatch.setenv("SHOP_DUCKDB", str(warehouse))
+    lands = importlib.util.find_spec("duckdb") is not None
+    simulator = Simulator(duckdb=warehouse if lands else None)
+    for connection, schema in (
+        ("shop_orders", "shop"),
+        ("web_shop", "web_shop"),
+        ("card_payments", "card_payments"),
+    ):
+        simulator.add_connection(connection, schema=schema, default_plan=SyncPlan(duration=1))
+    with simulator.serving(port=0) as url:
+        conn = {"conn_type": "fivetran", "login": "sim-key", "password": "sim-secret", "host": url}
+        monkeypatch.setenv("AIRFLOW_CONN_FIVETRAN_DEFAULT", json.dumps(conn))
+        yield simulator
+
+
+@pytest.fixture
+def run(account: Simulator) -> Callable[..., Any]:
+    def run_example(name: str) -> Any:
+        with _in_dags_folder(name) as dag:
+            for task in dag.tasks:
+                task.retries = 0  # dag.test() would sit through the pause between two attempts
+            return dag.test(logical_date=datetime.now(UTC))
+
+    return run_example
+
+
+def _states(dag_run: Any) -> dict[str, str]:
+    return {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
+
+
+def _record(dag_run: Any, task_id: str) -> dict[str, Any]:
+    ti = dag_run.get_task_instance(task_id)
+    return ti.xcom_pull(task_ids=task_id, key="fivetran_sync")
+
+
+def _synced(simulator: Simulator) -> list[str]:
+    return [run.connection_id for name in simulator.account.connections for run in simulator.runs(name)]
+
+
+def _rows(query: str) -> list[tuple[Any, ...]]:
+    """Ask a copy of the warehouse: dbt, run in this process, leaves the file itself open."""
+    import duckdb
+
+    file = Path(os.environ["SHOP_DUCKDB"])
+    copy = file.with_name(f"copy-{time.monotonic_ns()}.duckdb")
+    for ending in ("", ".wal"):
+        if (part := Path(f"{file}{ending}")).exists():
+            shutil.copy(part, f"{copy}{ending}")
+    with duckdb.connect(str(copy)) as warehouse:
+        return warehouse.execute(query).fetchall()
+
+
+# -- what is written in the files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_example_says_at_its_top_what_it_shows_and_names_its_dag_after_its_file(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert (ast.get_docstring(tree) or "").split("\n")[0].endswith(".")
+    assert f'dag_id="{path.stem}"' in path.read_text()
+
+
+def test_all_eight_ideas_have_an_example() -> None:
+    assert {path.stem for path in FILES} == {*SHAPES, "fivetran_then_dbt", "fivetran_two_syncs_then_dbt"}
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_an_example_imports_and_has_its_shape(name: str) -> None:
+    with _in_dags_folder(name) as dag:
+        assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == SHAPES[name]
+        assert "fivetran" in dag.tags
+
+
+@newest
+@pytest.mark.parametrize(
+    ("name", "syncs"),
+    [
+        ("fivetran_then_dbt", {"sync_shop"}),
+        ("fivetran_two_syncs_then_dbt", {"sync_orders", "sync_payments"}),
+    ],
+)
+def test_every_model_waits_for_the_syncs_and_the_tests_wait_for_every_model(
+    name: str, syncs: set[str]
+) -> None:
+    with _in_dags_folder(name) as dag:
+        assert {task.task_id for task in dag.tasks} == {*syncs, *STAGING, *MARTS, "dbt.shop_test"}
+        for task in STAGING:
+            assert dag.get_task(task).upstream_task_ids == syncs
+        assert dag.get_task("dbt.shop_test").upstream_task_ids == MARTS
+
+
+def test_airflow_does_not_take_the_demo_or_the_dbt_project_for_dags(tmp_path: Path) -> None:
+    from airflow.utils.file import list_py_file_paths
+
+    found = {Path(path).name for path in list_py_file_paths(str(EXAMPLES), safe_mode=False)}
+    assert found == {path.name for path in FILES}
+
+
+def test_importing_the_examples_sends_nothing_and_loads_no_http_library() -> None:
+    names = [str(path) for path in FILES if path.stem not in WITH_DBT]
+    program = (
+        "import runpy, socket, sys\n"
+        "def refuse(*args): raise AssertionError('a request while a DAG is imported')\n"
+        "import airflow.providers.common.compat.sdk as sdk\n"
+        "for name in ('DAG', 'BaseOperator', 'BaseSensorOperator', 'task'): getattr(sdk, name)\n"
+        "before = set(sys.modules)\n"
+        "socket.socket.connect = socket.socket.connect_ex = refuse\n"
+        f"for name in {names!r}: runpy.run_path(name)\n"
+        "print(sorted({'requests', 'aiohttp', 'fastapi'} & (set(sys.modules) - before)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+# -- what they do ------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_sync_runs_once_and_hands_on_when_it_ended(
+    run: Callable[..., Any], account: Simulator
+) -> None:
+    dag_run = run("fivetran_sync")
+    assert _states(dag_run) == {"sync_shop": "success", "report": "success"}
+    [sync] = account.runs("shop_orders")
+    record = _record(dag_run, "sync_shop")
+    assert record["status"] == "succeeded"
+    assert datetime.fromisoformat(record["ended_at"]) == sync.ended_at
+
+
+def test_a_connection_is_found_by_its_name(run: Callable[..., Any], account: Simulator) -> None:
+    dag_run = run("fivetran_sync_by_name")
+    assert str(dag_run.state) == "success"
+    assert _synced(account) == ["shop_orders"]
+
+
+def test_a_sync_that_fivetran_scheduled_is_waited_for_and_nothing_is_started(
+    run: Callable[..., Any], account: Simulator
+) -> None:
+    account.add_connection("crm", schema="crm", every=2, default_plan=SyncPlan(duration=1))
+    dag_run = run("fivetran_wait_for_scheduled_sync")
+    assert str(dag_run.state) == "success"
+    assert {sync.cause for sync in account.runs("crm")} == {"schedule"}
+    assert {request.method for request in account.requests} == {"GET"}
+
+
+def test_fire_and_forget_waits_for_the_sync_that_it_started(
+    run: Callable[..., Any], account: Simulator
+) -> None:
+    dag_run = run("fivetran_fire_and_forget")
+    assert str(dag_run.state) == "success"
+    [sync] = account.runs("shop_orders")
+    assert datetime.fromisoformat(_record(dag_run, "wait_for_sync")["ended_at"]) == sync.ended_at
+
+
+def test_a_paused_connection_is_woken_for_one_sync_and_paused_again(
+    run: Callable[..., Any], account: Simulator
+) -> None:
+    account.pause("shop_orders")
+    dag_run = run("fivetran_failure_handling")
+    assert str(dag_run.state) == "success"
+    assert account.account.connection("shop_orders").paused
+
+
+def test_a_failure_is_told_with_the_reason_that_fivetran_gave(
+    run: Callable[..., Any], account: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    reason = "The shop's database has no room left"
+    tasks = [{"code": "source_full", "message": reason, "details": None}]
+    account.set_plan("shop_orders", SyncPlan(duration=1, outcome="failure", tasks=tasks, reason=reason))
+    dag_run = run("fivetran_failure_handling")
+    assert str(dag_run.state) == "failed"
+    assert _record(dag_run, "sync_shop")["status"] == "failed"
+    [told] = [record.getMessage() for record in caplog.records if "ended as failed" in record.getMessage()]
+    assert reason in told
+    assert "https://fivetran.com/dashboard/connections/shop_orders" in told
+
+
+def test_each_connection_in_use_becomes_a_task(run: Callable[..., Any], account: Simulator) -> None:
+    account.pause("card_payments")
+    dag_run = run("fivetran_many_connections")
+    assert str(dag_run.state) == "success"
+    mapped = [ti for ti in dag_run.get_task_instances() if ti.task_id == "sync"]
+    assert {ti.map_index for ti in mapped} == {0, 1}
+    assert sorted(_synced(account)) == ["shop_orders", "web_shop"]
+
+
+@newest
+def test_dbt_builds_on_what_the_sync_landed(run: Callable[..., Any], account: Simulator) -> None:
+    dag_run = run("fivetran_then_dbt")
+    assert set(_states(dag_run).values()) == {"success"}
+    assert len(_synced(account)) == 1
+    [(orders, revenue)] = _rows("select sum(orders), sum(revenue) from dbt_marts.daily_revenue")
+    [(paid,)] = _rows("select sum(amount_cents) from shop.payments where not _fivetran_deleted")
+    assert orders > 0
+    assert revenue * 100 == paid
+
+
+@newest
+def test_no_model_is_built_when_the_sync_failed(run: Callable[..., Any], account: Simulator) -> None:
+    account.set_plan("shop_orders", SyncPlan(duration=1, outcome="failure"))
+    dag_run = run("fivetran_then_dbt")
+    states = _states(dag_run)
+    assert states.pop("sync_shop") == "failed"
+    assert set(states.values()) == {"upstream_failed"}
+
+
+@newest
+def test_two_sources_meet_in_one_project(run: Callable[..., Any], account: Simulator) -> None:
+    dag_run = run("fivetran_two_syncs_then_dbt")
+    assert set(_states(dag_run).values()) == {"success"}
+    assert sorted(_synced(account)) == ["card_payments", "web_shop"]
+    [(customers,)] = _rows("select count(*) from dbt_marts.customer_orders")
+    assert [(customers,)] == _rows("select count(*) from web_shop.customers where not _fivetran_deleted")
+
+
+@newest
+@pytest.mark.parametrize("command", ["build", "source freshness"])
+def test_dbt_has_nothing_to_warn_of(command: str, account: Simulator, tmp_path: Path) -> None:
+    account.start_sync("shop_orders")
+    _wait_for_its_end(account)
+    project = [
+        "--project-dir",
+        str(EXAMPLES / "dbt" / "shop"),
+        "--profiles-dir",
+        str(EXAMPLES / "dbt" / "shop"),
+    ]
+    places = ["--target-path", str(tmp_path / "target"), "--log-path", str(tmp_path / "logs")]
+    dbt = str(Path(sys.executable).with_name("dbt"))
+    done = subprocess.run(
+        [dbt, "--warn-error", *command.split(), *project, *places],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _wait_for_its_end(account: Simulator) -> None:
+    deadline = time.monotonic() + 20
+    while any(sync.ended_at is None for sync in account.runs("shop_orders")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
