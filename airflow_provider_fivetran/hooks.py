@@ -26,7 +26,7 @@ from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.watch import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from airflow_provider_fivetran.core.models import (
@@ -120,17 +120,25 @@ class FivetranHook(BaseHook):
         if self._transport is None:
             from airflow_provider_fivetran.transport.blocking import BlockingTransport  # noqa: PLC0415
 
-            conn = BaseHook.get_connection(self.fivetran_conn_id)
-            settings = self.settings_of(conn, conn.extra_dejson)
-            mask_secret(settings.credentials.header)
-            mask_secret(settings.credentials.header.removeprefix("Basic "))
             self._transport = BlockingTransport(
-                settings,
+                self._keys,
                 attempts=self.fivetran_retry_limit,
                 pause=self.fivetran_retry_delay,
                 note=self._log_note,
             )
         return self._transport
+
+    def _keys(self) -> Iterator[Settings]:
+        """The key of the Airflow connection as it is now, and then that of its fallback."""
+        conn_id: str | None = self.fivetran_conn_id
+        while conn_id is not None:
+            conn = BaseHook.get_connection(conn_id)
+            extra = conn.extra_dejson
+            settings = self.settings_of(conn, extra)
+            mask_secret(settings.credentials.header)
+            mask_secret(settings.credentials.header.removeprefix("Basic "))
+            yield settings
+            conn_id = fallback_of(extra) if conn_id == self.fivetran_conn_id else None
 
     @staticmethod
     def settings_of(conn: Any, extra: Mapping[str, Any]) -> Settings:
@@ -148,6 +156,7 @@ class FivetranHook(BaseHook):
             scheme = conn.schema if conn.schema in {"http", "https"} else None
             return Settings(
                 credentials=Credentials.of(conn.login, conn.password),
+                conn_id=conn.conn_id or "",
                 base_url=base_url_of(conn.host, port=conn.port, scheme=scheme),
                 timeout=_timeout_of(extra.get("timeout")),
                 user_agent=f"airflow-provider-fivetran/{__version__} apache-airflow/{airflow_version}",
@@ -351,6 +360,19 @@ class FivetranHook(BaseHook):
 
     def _log_note(self, note: Note) -> None:
         (self.log.warning if note.is_warning else self.log.info)("%s", note.text)
+
+
+def fallback_of(extra: Mapping[str, Any]) -> str | None:
+    """The id of the Airflow connection whose key is tried when the key of this one is refused.
+
+    :raises ValueError: the extra is not an id.
+    """
+    value = extra.get("fallback_conn_id") or None
+    if value is not None and not isinstance(value, str):
+        raise ValueError(
+            f"the extra 'fallback_conn_id' is {value!r}; allowed is the id of an Airflow connection"
+        )
+    return value
 
 
 def _timeout_of(value: object) -> float:

@@ -6,6 +6,7 @@ import asyncio
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_fivetran.clock import utcnow
@@ -15,7 +16,7 @@ from airflow_provider_fivetran.core.starting import Undo
 from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.watch import watch
-from airflow_provider_fivetran.hooks import FivetranHook
+from airflow_provider_fivetran.hooks import FivetranHook, fallback_of
 from airflow_provider_fivetran.killing import is_over
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class FivetranSyncTrigger(BaseTrigger):
             event = write_event(await self._outcome())
         except FivetranError as error:
             event = write_event(BrokenOff(error))
-        except ValueError as error:  # an unusable ticket or Airflow connection
+        except (ValueError, AirflowException) as error:  # an unusable ticket or Airflow connection
             event = write_event(BrokenOff(FivetranError(str(error))))
         yield TriggerEvent(event)
 
@@ -105,23 +106,26 @@ class FivetranSyncTrigger(BaseTrigger):
     async def _drive(self, procedure: Procedure[T]) -> T:
         # Importing aiohttp takes a few tenths of a second, which must not be taken from the triggerer's loop.
         aio = await asyncio.to_thread(import_module, "airflow_provider_fivetran.transport.aio")
-        async with aio.AsyncTransport(
-            await self._settings(),
-            attempts=self.retry_limit,
-            pause=self.retry_delay,
-            note=self._log_note,
-        ) as transport:
+        async with aio.shared_line(self.fivetran_conn_id, self._keys) as line:
+            transport = aio.AsyncTransport(
+                line, attempts=self.retry_limit, pause=self.retry_delay, note=self._log_note
+            )
             result: T = await transport.drive(procedure)
             return result
 
-    async def _settings(self) -> Settings:
+    async def _keys(self) -> AsyncIterator[Settings]:
+        """The key of the Airflow connection as it is now, and then that of its fallback."""
         from airflow.providers.common.compat.connection import (  # noqa: PLC0415
             get_async_connection,
             get_async_extra_dejson,
         )
 
-        conn = await get_async_connection(self.fivetran_conn_id)
-        return FivetranHook.settings_of(conn, await get_async_extra_dejson(conn))
+        conn_id: str | None = self.fivetran_conn_id
+        while conn_id is not None:
+            conn = await get_async_connection(conn_id)
+            extra = await get_async_extra_dejson(conn)
+            yield FivetranHook.settings_of(conn, extra)
+            conn_id = fallback_of(extra) if conn_id == self.fivetran_conn_id else None
 
     def _log_note(self, note: Note) -> None:
         (self.log.warning if note.is_warning else self.log.info)("%s", note.text)

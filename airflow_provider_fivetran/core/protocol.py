@@ -51,6 +51,8 @@ DEFAULT_BASE_URL = "https://api.fivetran.com"
 DEFAULT_TIMEOUT = 90.0
 CONNECT_TIMEOUT = 10.0
 
+KEY_REPLACED = "Fivetran refuses the key of Airflow connection %r; now using that of %r"
+
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MOST_DIGITS = 18
 _ERRORS: Mapping[int, type[FivetranApiError]] = {
@@ -139,6 +141,8 @@ class Settings:
     """All that a transport needs to know."""
 
     credentials: Credentials
+    conn_id: str = ""
+    """The Airflow connection that they are of, for telling keys apart without naming them."""
     base_url: str = DEFAULT_BASE_URL
     timeout: float = DEFAULT_TIMEOUT
     """Seconds that one answer may take, from the request to the last byte."""

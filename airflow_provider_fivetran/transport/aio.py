@@ -3,37 +3,174 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import tenacity
 
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnexpectedAnswer, FivetranUnreachable
-from airflow_provider_fivetran.core.protocol import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, read_answer
+from airflow_provider_fivetran.core.endpoints import get_account
+from airflow_provider_fivetran.core.errors import (
+    FivetranError,
+    FivetranForbidden,
+    FivetranUnauthorized,
+    FivetranUnexpectedAnswer,
+    FivetranUnreachable,
+)
+from airflow_provider_fivetran.core.protocol import (
+    CONNECT_TIMEOUT,
+    KEY_REPLACED,
+    MAX_ANSWER_BYTES,
+    Settings,
+    read_answer,
+)
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
 from airflow_provider_fivetran.core.steps import Note, Pause
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
-    from airflow_provider_fivetran.core.protocol import Answer, Call, Settings
+    from airflow_provider_fivetran.core.protocol import Answer, Call
     from airflow_provider_fivetran.core.steps import Procedure
 
-__all__ = ["AsyncTransport"]
+__all__ = ["AsyncTransport", "Line", "shared_line"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+Keys: TypeAlias = Callable[[], AsyncIterator[Settings]]
+
+# When every key was refused, the others who meet the same refusal do not ask for keys again for so many seconds.
+PAUSE_AFTER_REFUSAL = 10.0
 # Above this size an answer is read in a thread, so that the loop is not held up.
 LARGE_ANSWER = 256 * 1024
 
 
-class AsyncTransport:
-    """Sends calls over one pooled session, which is opened on entering and closed on leaving ``async with``.
+class Line:
+    """One pooled session to Fivetran and the key in use, for all waits on one Airflow connection in one loop.
 
-    :param settings: address, credentials and time limit.
+    A refused key is replaced once for all of them: the first that is refused looks for another key, the others
+    wait for it and go on with what it found.
+
+    :param keys: gives the settings to work with, the preferred first, read anew at each call.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._settings: Settings | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._choosing = asyncio.Lock()
+        self._refused_until = 0.0
+
+    async def __aenter__(self) -> Self:
+        # ``trust_env`` is what makes proxies from the environment work.
+        self._session = aiohttp.ClientSession(trust_env=True)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def exchange(self, call: Call[T]) -> Answer[T]:
+        """Send a call once; once more with another key if this one is refused, for then nothing was done."""
+        settings = await self._chosen()
+        try:
+            return await self._send(call, settings)
+        except FivetranUnauthorized as refusal:
+            return await self._send(call, await self._replaced(settings, refusal))
+
+    async def _chosen(self) -> Settings:
+        async with self._choosing:
+            if self._settings is None:
+                self._settings = await anext(aiter(self._keys()))
+            return self._settings
+
+    async def _replaced(self, refused: Settings, refusal: FivetranUnauthorized) -> Settings:
+        async with self._choosing:
+            if self._settings is not None and self._settings.credentials != refused.credentials:
+                return self._settings  # another wait was here first
+            now = asyncio.get_running_loop().time()
+            if now < self._refused_until:
+                raise refusal
+            async for candidate in self._keys():
+                if candidate.credentials != refused.credentials and await self._accepts(candidate):
+                    log.warning(KEY_REPLACED, refused.conn_id, candidate.conn_id)
+                    self._settings = candidate
+                    return candidate
+            self._refused_until = now + PAUSE_AFTER_REFUSAL
+            raise refusal
+
+    async def _accepts(self, candidate: Settings) -> bool:
+        try:
+            await self._send(get_account(), candidate)
+        except FivetranUnauthorized:
+            return False
+        except FivetranForbidden:
+            pass  # a key that Fivetran knows
+        return True
+
+    async def _send(self, call: Call[T], settings: Settings) -> Answer[T]:
+        if self._session is None:
+            raise RuntimeError("the line is used outside of its 'async with'")
+        headers = settings.headers()
+        # By a middleware and not as a header: with ``trust_env`` the session also takes credentials from ~/.netrc,
+        # and refuses to send those and a header.
+        signed = _signed_with(headers.pop("Authorization"))
+        # Of the wait for a free connection of the pool only the total is a limit.
+        connect = min(CONNECT_TIMEOUT, settings.timeout)
+        try:
+            async with self._session.request(
+                call.method,
+                settings.base_url + call.path,
+                params=dict(call.params),
+                json=call.body,
+                headers=headers,
+                middlewares=(signed,),
+                timeout=aiohttp.ClientTimeout(total=settings.timeout, sock_connect=connect),
+                allow_redirects=False,
+            ) as response:
+                body = await _read_all(response)
+                return await _read(call, response, body, settings.base_url)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise _unreachable(call, settings, error, maybe_received=False) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable(call, settings, error, maybe_received=True) from error
+
+
+_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[Line, int]]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_line(conn_id: str, keys: Keys) -> AsyncIterator[Line]:
+    """The line of this event loop to an Airflow connection: opened by the first user, closed by the last."""
+    lines = _lines.setdefault(asyncio.get_running_loop(), {})
+    line, users = lines.get(conn_id, (None, 0))
+    if line is None:
+        line = await Line(keys).__aenter__()
+    lines[conn_id] = (line, users + 1)
+    try:
+        yield line
+    finally:
+        line, users = lines[conn_id]
+        if users > 1:
+            lines[conn_id] = (line, users - 1)
+        else:
+            del lines[conn_id]
+            await line.__aexit__()
+
+
+class AsyncTransport:
+    """Sends calls over a line, and carries out procedures.
+
+    :param line: an open line, shared or one's own.
     :param attempts: how often a call that may be repeated is sent at most.
     :param pause: seconds before the first repetition; later pauses grow.
     :param note: where the lines go that a procedure wants logged.
@@ -42,38 +179,18 @@ class AsyncTransport:
 
     def __init__(
         self,
-        settings: Settings,
+        line: Line,
         *,
         attempts: int = 3,
         pause: float = 1.0,
         note: Callable[[Note], None] = lambda _note: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.settings = settings
+        self._line = line
         self._attempts = attempts
         self._pause = pause
         self._note = note
         self._sleep = sleep
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        headers = self.settings.headers()
-        self._session = aiohttp.ClientSession(
-            # By a middleware and not as a header: ``trust_env``, which is what makes proxies from the environment
-            # work, also takes credentials from ~/.netrc, and refuses to send those and a header.
-            middlewares=(_signed_with(headers.pop("Authorization")),),
-            headers=headers,
-            trust_env=True,
-            timeout=aiohttp.ClientTimeout(
-                total=self.settings.timeout, connect=min(CONNECT_TIMEOUT, self.settings.timeout)
-            ),
-        )
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     async def send(self, call: Call[T]) -> Answer[T]:
         """Send a call, again where that is allowed and helps.
@@ -88,7 +205,7 @@ class AsyncTransport:
             sleep=self._sleep,
             reraise=True,
         )
-        return await retrying(self._send_once, call)
+        return await retrying(self._line.exchange, call)
 
     async def drive(self, procedure: Procedure[T]) -> T:
         """Carry out the steps of a procedure until its end."""
@@ -120,32 +237,14 @@ class AsyncTransport:
             jitter=random.random(),  # noqa: S311
         )
 
-    async def _send_once(self, call: Call[T]) -> Answer[T]:
-        if self._session is None:
-            raise RuntimeError("the transport is used outside of its 'async with'")
-        try:
-            async with self._session.request(
-                call.method,
-                self.settings.base_url + call.path,
-                params=dict(call.params),
-                json=call.body,
-                allow_redirects=False,
-            ) as response:
-                body = await _read_all(response)
-                return await _read(call, response, body, self.settings.base_url)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise self._unreachable(call, error, maybe_received=False) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._unreachable(call, error, maybe_received=True) from error
 
-    def _unreachable(
-        self, call: Call[Any], error: BaseException, *, maybe_received: bool
-    ) -> FivetranUnreachable:
-        return FivetranUnreachable(
-            f"{self.settings.base_url} gave no answer to {call.method} {call.path}: "
-            f"{type(error).__name__}: {error}",
-            maybe_received=maybe_received,
-        )
+def _unreachable(
+    call: Call[Any], settings: Settings, error: BaseException, *, maybe_received: bool
+) -> FivetranUnreachable:
+    return FivetranUnreachable(
+        f"{settings.base_url} gave no answer to {call.method} {call.path}: {type(error).__name__}: {error}",
+        maybe_received=maybe_received,
+    )
 
 
 def _signed_with(header: str) -> aiohttp.ClientMiddlewareType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from datetime import timedelta
@@ -13,8 +14,18 @@ import urllib3.exceptions
 from requests.auth import AuthBase
 
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnexpectedAnswer, FivetranUnreachable
-from airflow_provider_fivetran.core.protocol import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, read_answer
+from airflow_provider_fivetran.core.errors import (
+    FivetranError,
+    FivetranUnauthorized,
+    FivetranUnexpectedAnswer,
+    FivetranUnreachable,
+)
+from airflow_provider_fivetran.core.protocol import (
+    CONNECT_TIMEOUT,
+    KEY_REPLACED,
+    MAX_ANSWER_BYTES,
+    read_answer,
+)
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
 from airflow_provider_fivetran.core.steps import Note, Pause
 
@@ -26,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockingTransport"]
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 CHUNK = 64 * 1024
@@ -34,7 +47,8 @@ CHUNK = 64 * 1024
 class BlockingTransport:
     """Sends calls over one pooled session.
 
-    :param settings: address, credentials and time limit.
+    :param keys: gives the settings to work with, the preferred first, read anew at each call. When Fivetran
+        refuses the key in use, the others are tried.
     :param attempts: how often a call that may be repeated is sent at most.
     :param pause: seconds before the first repetition; later pauses grow.
     :param note: where the lines go that a procedure wants logged.
@@ -43,21 +57,16 @@ class BlockingTransport:
 
     def __init__(
         self,
-        settings: Settings,
+        keys: Callable[[], Iterator[Settings]],
         *,
         attempts: int = 3,
         pause: float = 1.0,
         note: Callable[[Note], None] = lambda _note: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.settings = settings
+        self._keys = keys
         self.session = requests.Session()
-        # As ``auth`` and not as a plain header: for a request without ``auth`` the session would look for
-        # credentials in ~/.netrc and put those in place of ours.
-        self.session.auth = _Signed(settings.credentials.header)
-        self.session.headers.update(
-            {name: value for name, value in settings.headers().items() if name != "Authorization"}
-        )
+        self._use(next(keys()))
         self._attempts = attempts
         self._pause = pause
         self._note = note
@@ -85,7 +94,7 @@ class BlockingTransport:
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(self._send_once, call)
+        return retrying(self._exchange, call)
 
     def drive(self, procedure: Procedure[T]) -> T:
         """Carry out the steps of a procedure until its end."""
@@ -123,6 +132,33 @@ class BlockingTransport:
             first=self._pause,
             jitter=random.random(),  # noqa: S311
         )
+
+    def _use(self, settings: Settings) -> None:
+        self.settings = settings
+        headers = settings.headers()
+        # As ``auth`` and not as a plain header: for a request without ``auth`` the session would look for
+        # credentials in ~/.netrc and put those in place of ours.
+        self.session.auth = _Signed(headers.pop("Authorization"))
+        self.session.headers.update(headers)
+
+    def _exchange(self, call: Call[T]) -> Answer[T]:
+        """Send a call once; once more with each other key if this one is refused, for then nothing was done."""
+        refused = self.settings
+        try:
+            return self._send_once(call)
+        except FivetranUnauthorized as refusal:
+            for candidate in self._keys():
+                if candidate.credentials == refused.credentials:
+                    continue
+                self._use(candidate)
+                try:
+                    answer = self._send_once(call)
+                except FivetranUnauthorized:
+                    continue
+                log.warning(KEY_REPLACED, refused.conn_id, candidate.conn_id)
+                return answer
+            self._use(refused)
+            raise refusal from None
 
     def _send_once(self, call: Call[T]) -> Answer[T]:
         limit = self.settings.timeout

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import time
 import traceback
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import unquote
 
@@ -35,13 +36,25 @@ from airflow_provider_fivetran.core.errors import (
 from airflow_provider_fivetran.core.protocol import MAX_ANSWER_BYTES, Credentials, Settings
 from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
 from airflow_provider_fivetran.simulator import Fault, Simulator
-from airflow_provider_fivetran.transport.aio import AsyncTransport
+from airflow_provider_fivetran.transport.aio import AsyncTransport, Line, shared_line
 from airflow_provider_fivetran.transport.blocking import BlockingTransport
 
 KEY, SECRET = "sim-key", "sim-secret"
 ENCODED = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
 LOOK, TRIGGER = get_connection("c"), sync_connection("c")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def asynchronous(keys):
+    async def given():
+        for settings in keys():
+            yield settings
+
+    return given
+
+
+def only(settings):
+    return asynchronous(lambda: iter([settings]))
 
 
 class Client:
@@ -57,18 +70,24 @@ class Client:
             timeout=options.pop("timeout", 5.0),
             user_agent="contract/1.0",
         )
+        self._others = options.pop("other_keys", [])
         self._options = {"pause": 1.0, "note": self.notes.append} | options
+
+    def _keys(self):
+        yield self._settings
+        for credentials in self._others:
+            yield replace(self._settings, credentials=credentials, conn_id="other")
 
     def send(self, *calls):
         """Send calls over one session; the answers."""
         if self.kind == "blocking":
-            with BlockingTransport(self._settings, sleep=self.pauses.append, **self._options) as transport:
+            with BlockingTransport(self._keys, sleep=self.pauses.append, **self._options) as transport:
                 return [transport.send(call) for call in calls]
         return asyncio.run(self._with_aio(lambda transport: self._send_each(transport, calls)))
 
     def drive(self, procedure):
         if self.kind == "blocking":
-            with BlockingTransport(self._settings, sleep=self.pauses.append, **self._options) as transport:
+            with BlockingTransport(self._keys, sleep=self.pauses.append, **self._options) as transport:
                 return transport.drive(procedure)
         return asyncio.run(self._with_aio(lambda transport: transport.drive(procedure)))
 
@@ -81,8 +100,8 @@ class Client:
         async def sleep(seconds):
             self.pauses.append(seconds)
 
-        async with AsyncTransport(self._settings, sleep=sleep, **self._options) as transport:
-            return await use(transport)
+        async with Line(asynchronous(self._keys)) as line:
+            return await use(AsyncTransport(line, sleep=sleep, **self._options))
 
     async def _send_each(self, transport, calls):
         return [await transport.send(call) for call in calls]
@@ -499,8 +518,11 @@ def test_no_refusal_shows_a_secret(client, sim, status):
 
 def test_no_transport_shows_a_secret(kind, sim):
     settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
-    transport = (BlockingTransport if kind == "blocking" else AsyncTransport)(settings)
-    for text in (repr(transport), str(transport), repr(transport.settings)):
+    if kind == "blocking":
+        shown = [BlockingTransport(lambda: iter([settings]))]
+    else:
+        shown = [line := Line(only(settings)), AsyncTransport(line)]
+    for text in [repr(settings), *map(repr, shown), *map(str, shown)]:
         assert SECRET not in text
         assert ENCODED not in text
 
@@ -553,11 +575,96 @@ def test_a_mistake_of_the_procedure_comes_out_as_it_is(client):
         client.drive(procedure())
 
 
+# --- keys -----------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_key_is_replaced_by_the_next_and_nothing_is_lost(kind, sim, caplog):
+    sim.add_key("new-key", "new-secret")
+    sim.revoke(KEY)
+    client = Client(kind, sim.url, other_keys=[Credentials.of("new-key", "new-secret")])
+    client.send(LOOK, TRIGGER, LOOK)
+    assert [run.cause for run in sim.runs("c")] == ["api"]
+    refused = [request for request in sim.requests if request.status == 401]
+    assert len(refused) == 1  # from then on the new key is used
+    assert "refuses the key" in caplog.text
+    assert "new-secret" not in caplog.text
+
+
+def test_a_refusal_of_every_key_is_the_refusal_of_the_first(kind, sim):
+    client = Client(kind, sim.url, other_keys=[Credentials.of("no", "key"), Credentials.of("nor", "this")])
+    sim.revoke(KEY)
+    error = client.fails(TRIGGER, FivetranUnauthorized)
+    assert error.status == 401
+    assert sim.runs("c") == []
+
+
+def test_the_same_key_read_again_is_not_tried_again(kind, sim):
+    sim.revoke(KEY)
+    client = Client(kind, sim.url, other_keys=[Credentials.of(KEY, SECRET)])
+    client.fails(LOOK, FivetranUnauthorized)
+    assert len(sim.requests) == 1
+
+
+async def test_a_thousand_waits_that_meet_the_same_refusal_look_for_a_key_once(sim):
+    reads = []
+    settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url, conn_id="old")
+
+    async def keys():
+        reads.append(1)
+        yield settings
+        yield replace(settings, credentials=Credentials.of("new-key", "new-secret"), conn_id="new")
+
+    async with shared_line("fivetran", keys) as line:
+        await AsyncTransport(line).send(LOOK)
+        sim.add_key("new-key", "new-secret")
+        sim.revoke(KEY)
+        sim.requests.clear()
+
+        async def one():
+            async with shared_line("fivetran", keys) as same:
+                assert same is line
+                return await AsyncTransport(same).send(LOOK)
+
+        answers = await asyncio.gather(*(one() for _ in range(1000)))
+    assert {answer.value.id for answer in answers} == {"c"}
+    assert len(reads) == 2  # at the start, and at the refusal
+    asked = [request.path for request in sim.requests]
+    assert asked.count("/v1/account/info") == 1
+    assert len(asked) <= 2 * 1000 + 1
+
+
+async def test_waits_that_meet_a_final_refusal_do_not_ask_for_keys_each(sim):
+    reads = []
+    settings = Settings(credentials=Credentials.of("wrong", "key"), base_url=sim.url)
+
+    async def keys():
+        reads.append(1)
+        yield settings
+
+    async with Line(keys) as line:
+        transport = AsyncTransport(line)
+        outcomes = await asyncio.gather(*(transport.send(LOOK) for _ in range(50)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {FivetranUnauthorized}
+    assert len(reads) == 2
+
+
+async def test_a_shared_line_is_closed_by_the_last_that_leaves(sim):
+    settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
+    async with shared_line("fivetran", only(settings)) as line:
+        async with shared_line("fivetran", only(settings)) as same:
+            assert same is line
+        await AsyncTransport(line).send(LOOK)
+    with pytest.raises(RuntimeError, match="async with"):
+        await AsyncTransport(line).send(LOOK)
+    async with shared_line("fivetran", only(settings)) as another:
+        assert another is not line
+
+
 # --- one kind only --------------------------------------------------------------------------------------------
 
 
 async def test_an_async_transport_is_used_inside_its_with():
-    transport = AsyncTransport(Settings(credentials=Credentials.of(KEY, SECRET)))
+    transport = AsyncTransport(Line(only(Settings(credentials=Credentials.of(KEY, SECRET)))))
     with pytest.raises(RuntimeError, match="async with"):
         await transport.send(LOOK)
 
@@ -567,7 +674,8 @@ async def test_a_hundred_waits_share_an_async_transport_without_mixing_their_sta
         sim.add_connection(f"c{number}")
     sim.faults.add(Fault("status", times=100))
     settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
-    async with AsyncTransport(settings, attempts=101, pause=0.0) as transport:
+    async with Line(only(settings)) as line:
+        transport = AsyncTransport(line, attempts=101, pause=0.0)
         answers = await asyncio.gather(*(transport.send(get_connection(f"c{n}")) for n in range(100)))
     assert [answer.value.id for answer in answers] == [f"c{number}" for number in range(100)]
     assert len(sim.requests) == 200
@@ -576,9 +684,9 @@ async def test_a_hundred_waits_share_an_async_transport_without_mixing_their_sta
 async def test_a_cancelled_wait_leaves_nothing_open(sim):
     sim.faults.add(Fault("slow", delay=5))
     settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
-    async with AsyncTransport(settings) as transport:
+    async with Line(only(settings)) as line:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(transport.send(LOOK), 0.2)
+            await asyncio.wait_for(AsyncTransport(line).send(LOOK), 0.2)
 
 
 def test_a_blocking_drive_stops_at_a_pause(sim):
@@ -589,7 +697,7 @@ def test_a_blocking_drive_stops_at_a_pause(sim):
 
     notes = []
     settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
-    with BlockingTransport(settings, note=notes.append) as transport:
+    with BlockingTransport(lambda: iter([settings]), note=notes.append) as transport:
         going = procedure()
         pause, result = transport.drive_to_pause(going)
         assert (isinstance(pause, Pause), result, len(notes)) == (True, None, 1)
