@@ -209,18 +209,24 @@ class FivetranSensor(BaseSensorOperator):
         self.log.info("%s", outcome.message)
         return outcome.record.ended_at_text
 
+    @property
+    def _leniency(self) -> str:
+        return "soft_fail" if self.soft_fail else "never_fail"
+
     @contextmanager
     def _airflows_errors(self) -> Iterator[None]:
-        """What Airflow's sensors promise: ``timeout`` has an error of its own, and ``soft_fail`` skips."""
+        """What Airflow promises: ``timeout`` has an error of its own, ``soft_fail`` and ``never_fail`` skip."""
         try:
             with failing_at_once_when_pointless():
                 yield
         except FivetranSyncTimeout as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(f"Skipping because {self._leniency} is set: {error}") from error
             raise AirflowSensorTimeout(str(error)) from error
         except (FivetranError, AirflowFailException) as error:
-            if not self.soft_fail:
+            if not self.soft_fail and not self.never_fail:
                 raise
-            raise AirflowSkipException(f"Skipping because soft_fail is set: {error}") from error
+            raise AirflowSkipException(f"Skipping because {self._leniency} is set: {error}") from error
 
 
 def _read_after(value: str | datetime | None) -> datetime | None:
