@@ -203,7 +203,10 @@ class FivetranOperator(BaseOperator):
         """Go on when the trigger has sent its event."""
         with failing_at_once_when_pointless(), self._hook() as hook:
             kept = Errand.from_json(errand)
-            outcome = read_event(event)
+            try:
+                outcome = read_event(event)
+            except FivetranError as error:
+                outcome = BrokenOff(error)
             order = self._next_order(kept, outcome)
             if order is not None:
                 return self._see_through(context, hook, kept, order)
