@@ -66,7 +66,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "webhook_secret": {
                         "label": "Webhook secret",
-                        "description": "Secret with which Fivetran signs the webhooks it sends here.",
+                        "description": "With which Fivetran signs webhooks; for the receiver of a later version.",
                         "schema": {"type": ["string", "null"], "default": None, "format": "password"},
                     },
                 },

@@ -138,8 +138,10 @@ class Trigger:
     def _shows(self, connection: Connection) -> Procedure[bool]:
         if self._restarts:
             return (yield from self._another_runs())
-        if self._order.resync and self._order.scope is None and not self._was_historical:
-            return connection.status.is_historical
+        if self._order.resync:
+            # A sync that runs may be any; only one that has become historical is surely the re-sync.
+            told = self._order.scope is None and not self._was_historical
+            return told and connection.status.is_historical
         if connection.is_syncing or (connection.is_rescheduled and self._ticket.sync_state != "rescheduled"):
             return True
         return _is_newer(connection.succeeded_at, self._ticket) or _is_newer(
@@ -152,9 +154,9 @@ class Trigger:
         if entries is None or self._ticket.other_sync_id is None:
             raise self._uncertain(None)
         return any(
-            e.sync_id != self._ticket.other_sync_id
-            and e.started_at is not None
-            and e.started_at >= self._ticket.taken_at
+            e.is_stopped
+            if e.sync_id == self._ticket.other_sync_id
+            else e.started_at is not None and e.started_at >= self._ticket.taken_at
             for e in entries
         )
 

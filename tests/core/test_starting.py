@@ -546,6 +546,20 @@ def test_a_restart_is_never_sent_twice_where_nothing_tells_the_syncs_apart(lost,
     assert fivetran.requests.count(RESTART) == 1
 
 
+@pytest.mark.parametrize("running", [SYNCING, connection("syncing", is_historical=True)])
+def test_a_sync_that_runs_does_not_tell_that_a_resync_of_tables_took(running):
+    fivetran = Fivetran(look=[IDLE, running], resync=LOST)
+    with pytest.raises(FivetranTriggerUncertain):
+        begin(fivetran, resync=True, scope={"public": ["a"]})
+
+
+def test_a_restart_took_if_the_sync_before_it_was_cancelled_though_ours_does_not_show_yet():
+    history = [(entry("running", -300, sync_id="stopped"),), (entry("canceled", -300, 5, "stopped"),)]
+    fivetran = Fivetran(look=SYNCING, sync=LOST, history=history)
+    begin(fivetran, when_running="restart")
+    assert fivetran.requests.count(RESTART) == 1
+
+
 def test_a_restart_that_took_shows_itself_in_the_history():
     before = entry("running", -300, sync_id="stopped")
     history = [(before,), (before,), (entry("canceled", -300, 5, "stopped"), entry("running", 6))]
