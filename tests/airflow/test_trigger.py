@@ -209,7 +209,7 @@ class TestNeverInTheWay:
         script = """
 import asyncio, importlib, json, sys, time
 path, arguments = json.loads(sys.argv[1])
-import airflow.providers.common.compat.connection
+import airflow.jobs.triggerer_job_runner, airflow.providers.common.compat.connection
 module, _, name = path.rpartition(".")
 kind = getattr(importlib.import_module(module), name)
 before = "aiohttp" in sys.modules
@@ -231,13 +231,14 @@ asyncio.run(main())
             [sys.executable, "-W", "ignore", "-c", script, json.dumps(trigger.serialize())],
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
             env=dict(os.environ),
         )
+        assert out.returncode == 0, out.stderr
         _before, longest, verdict = json.loads(out.stdout.strip().splitlines()[-1])
         assert verdict == "Succeeded"
-        # A thread that imports shares the interpreter with the loop, but hands it over every few milliseconds.
-        assert longest < 0.2
+        # A thread that imports shares the interpreter with the loop, and hands it over every few milliseconds.
+        assert longest < 0.1
 
     async def test_nothing_is_left_behind(self, deferrable):
         deferrable.add(SyncPlan(duration=0.1))

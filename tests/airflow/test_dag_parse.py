@@ -1,0 +1,106 @@
+"""Importing a DAG file is cheap, sends nothing, and is where a wrong argument shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+USES = """
+from datetime import datetime
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
+from airflow_provider_fivetran.sensors import FivetranSensor
+
+with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
+    by_name = FivetranOperator(
+        task_id="by_name",
+        connector_name="{{ var.value.shop }}",
+        destination_name="Warehouse",
+        deferrable=True,
+        when_running="POLICY",
+    )
+    resync = FivetranResyncOperator(task_id="resync", connector_id="c", scope={"shop": ["orders"]})
+    sense = FivetranSensor(
+        task_id="sense", connector_name="shop", destination_name="Warehouse", completed_after_time=by_name.output
+    )
+    by_name >> resync >> sense
+    assert by_name.connector_id is None
+"""
+# Which modules are loaded, and whether anybody looked anything up or connected to anything.
+PROBE = """
+import json, socket, sys
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator, BaseHook, conf
+import airflow.triggers.base
+before = set(sys.modules)
+reached = []
+def reach(*args, **kwargs):
+    reached.append(repr(args))
+    raise OSError("nothing may be sent")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = reach
+exec(compile(sys.stdin.read(), "dag.py", "exec"))
+print(json.dumps([sorted(set(sys.modules) - before), reached]))
+"""
+HEAVY = {
+    "requests",
+    "aiohttp",
+    "tenacity",
+    "urllib3",
+    "httpx",
+    "fastapi",
+    "uvicorn",
+    "duckdb",
+    "openlineage",
+    "wtforms",
+    "flask_appbuilder",
+}
+
+
+def test_importing_a_dag_loads_no_http_library_and_sends_nothing():
+    out = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROBE],
+        input=USES.replace("POLICY", "attach"),
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        check=False,
+    )
+    assert out.returncode == 0, out.stderr
+    loaded, reached = json.loads(out.stdout.strip().splitlines()[-1])
+    assert reached == []
+    assert "airflow_provider_fivetran.operators" in loaded
+    assert "airflow_provider_fivetran.transport" not in loaded
+    assert HEAVY.isdisjoint(name.partition(".")[0] for name in loaded)
+
+
+@pytest.fixture
+def dag_bag(tmp_path, airflow_db):
+    """Read a DAG file as Airflow's DAG processor does."""
+    try:  # Airflow 3.2 and newer
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+
+    def read(source):
+        (tmp_path / "dag.py").write_text(textwrap.dedent(source))
+        known = (
+            {"include_examples": False} if "include_examples" in DagBag.__init__.__code__.co_varnames else {}
+        )
+        return DagBag(str(tmp_path), **known)
+
+    return read
+
+
+def test_a_dag_that_uses_everything_is_read(dag_bag):
+    bag = dag_bag(USES.replace("POLICY", "queue"))
+    assert bag.import_errors == {}
+    assert set(bag.dags["uses_fivetran"].task_dict) == {"by_name", "resync", "sense"}
+
+
+def test_a_wrong_policy_is_an_import_error_that_lists_what_is_allowed(dag_bag):
+    [error] = dag_bag(USES.replace("POLICY", "whenever")).import_errors.values()
+    assert "when_running is 'whenever'; allowed are 'attach', 'queue', 'restart', 'fail', 'skip'" in error
