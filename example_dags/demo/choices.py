@@ -100,10 +100,10 @@ def _account(connection: str) -> Account | None:
         return None
     missing = [name for name, value in given.items() if not value]
     if missing:
-        there = ", ".join(name for name, value in given.items() if value)
+        there = " and ".join(name for name, value in given.items() if value)
         raise RefusedError(
-            f"For a sync in the real Fivetran {' and '.join(missing)} must be set too ({there} is set). "
-            "Set it, or say --simulator to run without Fivetran."
+            f"A sync in the real Fivetran needs {' and '.join(missing)} as well as {there}. "
+            f"Set what is missing, or say --simulator to run without Fivetran."
         )
     if url and not _is_safe(url):
         raise RefusedError(

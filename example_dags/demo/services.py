@@ -134,7 +134,8 @@ class Services:
 
     def _obituary(self, name: str, code: int) -> str:
         end = tail(self.log(name), 25)
-        return f"The {name} ended unexpectedly (exit code {code}). The end of its log:\n{end}"
+        how = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+        return f"The {name} ended unexpectedly ({how}). The end of its log:\n{end}"
 
 
 def tail(path: Path, lines: int) -> str:
