@@ -140,8 +140,9 @@ class Trigger:
             return (yield from self._another_runs())
         if self._order.resync:
             # A sync that runs may be any; only one that has become historical is surely the re-sync.
-            told = self._order.scope is None and not self._was_historical
-            return told and connection.status.is_historical
+            if self._order.scope is not None or self._was_historical:
+                raise self._uncertain(None)
+            return connection.status.is_historical
         if connection.is_syncing or (connection.is_rescheduled and self._ticket.sync_state != "rescheduled"):
             return True
         return _is_newer(connection.succeeded_at, self._ticket) or _is_newer(
