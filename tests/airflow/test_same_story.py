@@ -983,12 +983,25 @@ class TestResync:
 
         compare(tell, ways)
 
-    @pytest.mark.parametrize("scope", [None, {"shop": ["orders"]}], ids=["everything", "tables"])
-    def test_a_lost_answer_starts_it_once(self, ways, scope):
+    def test_a_lost_answer_starts_it_once(self, ways):
         def tell(way):
             way.add(UNMISTAKABLE, succeeded_at=ago(hours=1))
             way.sim.faults.add(Fault("lost", "POST", "/resync$"))
-            story = way.resync(scope=scope).ended_well()
+            story = way.resync().ended_well()
+            assert len(way.sim.runs(ID)) == len(story.triggers) == 1
+            return story
+
+        compare(tell, ways)
+
+    def test_a_lost_answer_that_nothing_can_make_good_is_said_at_once(self, ways):
+        """A sync that runs may be any: nothing that can be read tells a re-sync of some tables from it."""
+
+        def tell(way):
+            way.add(UNMISTAKABLE, succeeded_at=ago(hours=1))
+            way.sim.faults.add(Fault("lost", "POST", "/resync$"))
+            before = datetime.now(UTC)
+            story = way.resync(scope={"shop": ["orders"]}).failed(FivetranTriggerUncertain, ID)
+            assert datetime.now(UTC) - before < timedelta(seconds=2)
             assert len(way.sim.runs(ID)) == len(story.triggers) == 1
             return story
 
@@ -1101,7 +1114,6 @@ class TestSensorTellsIt:
                 SyncPlan(duration=0.2, outcome="rescheduled", reschedule_after=0.3), schedule_type="manual"
             )
             way.sim.start_sync(ID)
-            way.heard.at("GET", CONNECTION, lambda: end_now(way), nth=12)
             story = way.sense(timeout=1.5)
             assert type(story.error).__name__ == "AirflowSensorTimeout"
             return story
