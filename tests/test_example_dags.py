@@ -87,7 +87,7 @@ def _in_dags_folder(name: str) -> Iterator[Any]:
     shutil.copy(EXAMPLES / file.name, file)
     if name in WITH_DBT:
         shutil.copytree(EXAMPLES / "dbt", folder / "dbt")
-        (folder / ".airflowignore").write_text("dbt/*\n")
+        (folder / ".airflowignore").write_text("dbt/\n")
     try:
         bag = _dag_bag(file)
         assert bag.import_errors == {}
@@ -219,6 +219,7 @@ def test_importing_the_examples_sends_nothing_and_loads_no_http_library() -> Non
 # -- what they do ------------------------------------------------------------------------------------------------
 
 
+@newest
 def test_a_plain_sync_runs_once_and_hands_on_when_it_ended(
     run: Callable[..., Any], account: Simulator
 ) -> None:
@@ -230,12 +231,14 @@ def test_a_plain_sync_runs_once_and_hands_on_when_it_ended(
     assert datetime.fromisoformat(record["ended_at"]) == sync.ended_at
 
 
+@newest
 def test_a_connection_is_found_by_its_name(run: Callable[..., Any], account: Simulator) -> None:
     dag_run = run("fivetran_sync_by_name")
     assert str(dag_run.state) == "success"
     assert _synced(account) == ["shop_orders"]
 
 
+@newest
 def test_a_sync_that_fivetran_scheduled_is_waited_for_and_nothing_is_started(
     run: Callable[..., Any], account: Simulator
 ) -> None:
@@ -246,6 +249,7 @@ def test_a_sync_that_fivetran_scheduled_is_waited_for_and_nothing_is_started(
     assert {request.method for request in account.requests} == {"GET"}
 
 
+@newest
 def test_fire_and_forget_waits_for_the_sync_that_it_started(
     run: Callable[..., Any], account: Simulator
 ) -> None:
@@ -255,6 +259,7 @@ def test_fire_and_forget_waits_for_the_sync_that_it_started(
     assert datetime.fromisoformat(_record(dag_run, "wait_for_sync")["ended_at"]) == sync.ended_at
 
 
+@newest
 def test_a_paused_connection_is_woken_for_one_sync_and_paused_again(
     run: Callable[..., Any], account: Simulator
 ) -> None:
@@ -264,6 +269,7 @@ def test_a_paused_connection_is_woken_for_one_sync_and_paused_again(
     assert account.account.connection("shop_orders").paused
 
 
+@newest
 def test_a_failure_is_told_with_the_reason_that_fivetran_gave(
     run: Callable[..., Any], account: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,6 +284,7 @@ def test_a_failure_is_told_with_the_reason_that_fivetran_gave(
     assert "https://fivetran.com/dashboard/connections/shop_orders" in told
 
 
+@newest
 def test_each_connection_in_use_becomes_a_task(run: Callable[..., Any], account: Simulator) -> None:
     account.pause("card_payments")
     dag_run = run("fivetran_many_connections")

@@ -64,7 +64,7 @@ class Demo:
         shutil.copy(source / f"{self._dag_id}.py", folder)
         if not self._choices.account:
             shutil.copytree(EXAMPLES / "dbt", folder / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
-            (folder / ".airflowignore").write_text("dbt/*\n")
+            (folder / ".airflowignore").write_text("dbt/\n")
         return folder
 
     def run(self) -> int:

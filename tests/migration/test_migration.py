@@ -123,6 +123,7 @@ def test_it_imports_and_asks_nobody_anything(
     assert account.requests == []
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("resync", "operator_then_sensor")])
 def test_it_runs_to_its_end(name: str, load: Callable[[str], Any], account: Simulator) -> None:
     dag_run = _run(load(name))
@@ -132,6 +133,7 @@ def test_it_runs_to_its_end(name: str, load: Callable[[str], Any], account: Simu
     assert {task for task, state in states.items() if state != "success"} <= {"train"}
 
 
+@pytest.mark.newest
 def test_a_resync_of_chosen_tables_asks_for_just_these(
     load: Callable[[str], Any], account: Simulator
 ) -> None:
@@ -141,6 +143,7 @@ def test_a_resync_of_chosen_tables_asks_for_just_these(
     assert None in scopes
 
 
+@pytest.mark.newest
 def test_the_sensor_waits_for_the_sync_whose_time_the_operator_returned(
     load: Callable[[str], Any], account: Simulator
 ) -> None:

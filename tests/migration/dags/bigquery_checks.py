@@ -8,7 +8,11 @@ from datetime import datetime
 from airflow import DAG
 from airflow.providers.google.cloud.operators.bigquery import BigQueryValueCheckOperator
 from airflow.providers.google.cloud.sensors.bigquery import BigQueryTableExistenceSensor
-from airflow.providers.standard.operators.empty import EmptyOperator
+
+try:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+except ImportError:
+    from airflow.operators.empty import EmptyOperator
 
 from airflow_provider_fivetran.operators import FivetranOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
