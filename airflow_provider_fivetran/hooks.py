@@ -139,7 +139,7 @@ class FivetranHook(BaseHook):
             mask_secret(settings.credentials.header)
             mask_secret(settings.credentials.header.removeprefix("Basic "))
             yield settings
-            conn_id = fallback_of(extra) if conn_id == self.fivetran_conn_id else None
+            conn_id = self.fallback_of(extra) if conn_id == self.fivetran_conn_id else None
 
     @staticmethod
     def settings_of(conn: Any, extra: Mapping[str, Any]) -> Settings:
@@ -170,6 +170,19 @@ class FivetranHook(BaseHook):
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    @staticmethod
+    def fallback_of(extra: Mapping[str, Any]) -> str | None:
+        """The id of the Airflow connection whose key is tried when the key of this one is refused.
+
+        :raises ValueError: the extra ``fallback_conn_id`` is not an id.
+        """
+        value = extra.get("fallback_conn_id") or None
+        if value is not None and not isinstance(value, str):
+            raise ValueError(
+                f"the extra 'fallback_conn_id' is {value!r}; allowed is the id of an Airflow connection"
+            )
+        return value
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -361,19 +374,6 @@ class FivetranHook(BaseHook):
 
     def _log_note(self, note: Note) -> None:
         (self.log.warning if note.is_warning else self.log.info)("%s", note.text)
-
-
-def fallback_of(extra: Mapping[str, Any]) -> str | None:
-    """The id of the Airflow connection whose key is tried when the key of this one is refused.
-
-    :raises ValueError: the extra is not an id.
-    """
-    value = extra.get("fallback_conn_id") or None
-    if value is not None and not isinstance(value, str):
-        raise ValueError(
-            f"the extra 'fallback_conn_id' is {value!r}; allowed is the id of an Airflow connection"
-        )
-    return value
 
 
 def _timeout_of(value: object) -> float:

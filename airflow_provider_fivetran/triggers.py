@@ -16,7 +16,7 @@ from airflow_provider_fivetran.core.starting import Undo
 from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.watch import watch
-from airflow_provider_fivetran.hooks import FivetranHook, fallback_of
+from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.killing import is_over
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ class FivetranSyncTrigger(BaseTrigger):
     :param retry_limit: how often a request is sent at most before it counts as failed.
     :param retry_delay: seconds before the first repetition.
     :param when_killed: ``"stop"``: stop the sync when a person ends the deferred task; ``"leave"``: leave it.
-    :param undo: what the task changed in the connection, to be put back when the sync is stopped.
+    :param errand: what the task must remember; it comes back with the event. (``dag.test()`` of Airflow 3.3.2 drops
+        the arguments that a task gives to ``defer`` for its own continuation.)
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class FivetranSyncTrigger(BaseTrigger):
         retry_limit: int = 3,
         retry_delay: float = 1,
         when_killed: str = "leave",
-        undo: dict[str, Any] | None = None,
+        errand: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ticket = ticket
@@ -60,7 +61,7 @@ class FivetranSyncTrigger(BaseTrigger):
         self.retry_limit = retry_limit
         self.retry_delay = retry_delay
         self.when_killed = when_killed
-        self.undo = undo
+        self.errand = errand
         self._stopping: asyncio.Task[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -73,7 +74,7 @@ class FivetranSyncTrigger(BaseTrigger):
                 "retry_limit": self.retry_limit,
                 "retry_delay": self.retry_delay,
                 "when_killed": self.when_killed,
-                "undo": self.undo,
+                "errand": self.errand,
             },
         )
 
@@ -85,7 +86,7 @@ class FivetranSyncTrigger(BaseTrigger):
             event = write_event(BrokenOff(error))
         except (ValueError, AirflowException) as error:  # an unusable ticket or Airflow connection
             event = write_event(BrokenOff(FivetranError(str(error))))
-        yield TriggerEvent(event)
+        yield TriggerEvent(event if self.errand is None else {**event, "errand": self.errand})
 
     async def on_kill(self) -> None:
         """Stop the sync, if that is wanted and the task is really over (Airflow 3.3 and newer)."""
@@ -101,7 +102,8 @@ class FivetranSyncTrigger(BaseTrigger):
 
     async def _stop(self) -> None:
         connection_id = Ticket.from_json(self.ticket).connection_id
-        await self._drive(stop(connection_id, Undo.from_json(self.undo), utcnow))
+        undone = Undo.from_json((self.errand or {}).get("undo"))
+        await self._drive(stop(connection_id, undone, utcnow))
 
     async def _drive(self, procedure: Procedure[T]) -> T:
         # Importing aiohttp takes a few tenths of a second, which must not be taken from the triggerer's loop.
@@ -125,7 +127,7 @@ class FivetranSyncTrigger(BaseTrigger):
             conn = await get_async_connection(conn_id)
             extra = await get_async_extra_dejson(conn)
             yield FivetranHook.settings_of(conn, extra)
-            conn_id = fallback_of(extra) if conn_id == self.fivetran_conn_id else None
+            conn_id = FivetranHook.fallback_of(extra) if conn_id == self.fivetran_conn_id else None
 
     def _log_note(self, note: Note) -> None:
         (self.log.warning if note.is_warning else self.log.info)("%s", note.text)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_fivetran.core.errors import FivetranUnexpectedAnswer
 from airflow_provider_fivetran.core.moments import read_moment, write_moment
 from airflow_provider_fivetran.core.starting import Undo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
 __all__ = ["Errand"]
@@ -33,10 +33,20 @@ class Errand:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Errand:
-        return cls(
-            connection_id=data["connection_id"],
-            begun_at=read_moment(data["begun_at"]) if data.get("begun_at") else None,
-            undo=Undo.from_json(data.get("undo")),
-            then_start_ours=bool(data.get("then_start_ours")),
-        )
+    def from_event(cls, event: object) -> Errand:
+        """Read what the trigger brought back.
+
+        :raises FivetranUnexpectedAnswer: there is none in the event.
+        """
+        try:
+            data = event["errand"]  # type: ignore[index]
+            return cls(
+                connection_id=str(data["connection_id"]),
+                begun_at=read_moment(data["begun_at"]) if data["begun_at"] else None,
+                undo=Undo.from_json(data["undo"]),
+                then_start_ours=data["then_start_ours"] is True,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FivetranUnexpectedAnswer(
+                f"the trigger sent an event that this version does not understand: {str(event)[:300]}"
+            ) from error

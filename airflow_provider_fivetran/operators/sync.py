@@ -38,7 +38,7 @@ from airflow_provider_fivetran.raising import failing_at_once_when_pointless
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -199,18 +199,18 @@ class FivetranOperator(BaseOperator):
             errand = Errand(connection_id=connection_id)
             return self._see_through(context, hook, errand, self._order(connection_id))
 
-    def execute_complete(self, context: Context, event: object, errand: Mapping[str, Any]) -> str | None:
+    def execute_complete(self, context: Context, event: object) -> str | None:
         """Go on when the trigger has sent its event."""
         with failing_at_once_when_pointless(), self._hook() as hook:
-            kept = Errand.from_json(errand)
             try:
-                outcome = read_event(event)
-            except FivetranError as error:
-                outcome = BrokenOff(error)
-            order = self._next_order(kept, outcome)
+                errand, outcome = Errand.from_event(event), read_event(event)
+            except FivetranError:
+                self._put_back_what_was_noted(context, hook)
+                raise
+            order = self._next_order(errand, outcome)
             if order is not None:
-                return self._see_through(context, hook, kept, order)
-            return self._finish(context, hook, kept, outcome)
+                return self._see_through(context, hook, errand, order)
+            return self._finish(context, hook, errand, outcome)
 
     def on_kill(self) -> None:
         """Stop the sync that this worker waits for, if that is wanted."""
@@ -225,15 +225,18 @@ class FivetranOperator(BaseOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Put back what was changed when the trigger died instead of sending its event."""
         if next_method == "__fail__":
-            left = context["ti"].xcom_pull(
-                task_ids=self.task_id, key=UNDO_XCOM, map_indexes=context["ti"].map_index
-            )
-            if left:
-                with self._hook() as hook:
-                    hook.undo(left["connection_id"], Undo.from_json(left["undo"]))
+            with self._hook() as hook:
+                self._put_back_what_was_noted(context, hook)
         return super().resume_execution(next_method, next_kwargs, context)
 
     # --- its parts ----------------------------------------------------------------------------------------
+
+    def _put_back_what_was_noted(self, context: Context, hook: FivetranHook) -> None:
+        """What a task changed is noted in an XCom too, for when its trigger brings nothing back."""
+        ti = context["ti"]
+        noted = ti.xcom_pull(task_ids=self.task_id, key=UNDO_XCOM, map_indexes=ti.map_index)
+        if noted:
+            hook.undo(noted["connection_id"], Undo.from_json(noted["undo"]))
 
     def _hook(self) -> FivetranHook:
         return FivetranHook(
@@ -303,10 +306,9 @@ class FivetranOperator(BaseOperator):
                 retry_limit=self.fivetran_retry_limit,
                 retry_delay=self.fivetran_retry_delay,
                 when_killed="leave" if errand.then_start_ours else self.when_killed,
-                undo=errand.undo.to_json(),
+                errand=errand.to_json(),
             ),
             method_name="execute_complete",
-            kwargs={"errand": errand.to_json()},
             timeout=max(ticket.begun_at + limit - utcnow(), timedelta(0)) + BACKSTOP,
         )
 

@@ -246,10 +246,10 @@ class TestFailedDeferrals:
 
     def test_an_event_that_is_not_understood_is_an_error(self, deferrable):
         deferrable.add(ENDLESS, paused=True)
-        left, ti = deferral(deferrable, when_paused="unpause_and_restore")
+        _, ti = deferral(deferrable, when_paused="unpause_and_restore")
         task = deferrable.make(FivetranOperator)
         with pytest.raises(Exception, match="does not understand"):
-            task.execute_complete({"ti": ti, "task_instance": ti}, event={"status": "success"}, **left.kwargs)
+            task.execute_complete({"ti": ti, "task_instance": ti}, event={"status": "success"})
         assert deferrable.sim.account.connection(ID).paused
 
 
