@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,15 +25,9 @@ from airflow_provider_fivetran.simulator import Fault, SyncPlan
 GOOD = SyncPlan(duration=0.5)
 BAD = SyncPlan(duration=0.5, outcome="failure")
 ENDLESS = SyncPlan(duration=3600)
-RESCHEDULE = pytest.param(
-    {"deferrable": False, "mode": "reschedule"},
-    id="reschedule",
-    # There the beginning is kept in tables of Airflow's database.
-    marks=pytest.mark.skipif("airflow.sdk" not in sys.modules, reason="Airflow 2 asks its database"),
-)
 MODES = [
     pytest.param({"deferrable": False, "mode": "poke"}, id="poke"),
-    RESCHEDULE,
+    pytest.param({"deferrable": False, "mode": "reschedule"}, id="reschedule"),
     pytest.param({"deferrable": True}, id="deferrable"),
 ]
 
@@ -44,7 +37,7 @@ def ago(**span: float) -> datetime:
 
 
 @pytest.fixture(params=MODES)
-def sense(request, blocking):
+def sense(request, blocking, airflow_db):
     """Run the sensor in one of its modes; whatever it does, it only reads."""
 
     def run(**arguments) -> Story:

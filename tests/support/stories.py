@@ -16,6 +16,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from airflow.models.trigger import Trigger
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
@@ -35,8 +36,11 @@ try:  # Airflow 3
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     CALLED_BY_AIRFLOW = ExecutorSafeguard.sentinel_value
+    IS_AIRFLOW_2 = False
 except ImportError:
     from airflow.models.base import _sentinel as CALLED_BY_AIRFLOW  # noqa: N812
+
+    IS_AIRFLOW_2 = True
 try:  # Airflow 3.2 and newer
     from airflow.sdk.exceptions import AirflowRescheduleException
 except ImportError:
@@ -84,7 +88,8 @@ class TaskInstance:
 
     def __init__(self, task_id: str = "task") -> None:
         self.task_id = task_id
-        self.dag_id, self.run_id, self.map_index, self.try_number = "dag", "run", -1, 1
+        self.dag_id, self.run_id, self.map_index = "dag", uuid4().hex, -1
+        self.try_number, self.max_tries = 1, 0
         self.pushed: dict[str, str] = {}
         self.rescheduled_at: datetime | None = None
 
@@ -95,8 +100,30 @@ class TaskInstance:
         assert (task_ids, map_indexes) == (self.task_id, self.map_index)
         return json.loads(self.pushed[key]) if key in self.pushed else None
 
-    def get_first_reschedule_date(self, context: Any) -> datetime | None:
-        return self.rescheduled_at
+    def is_rescheduled(self, began: datetime, until: datetime) -> None:
+        """Airflow ends the process, clears the XComs and starts the task again at that time."""
+        self.pushed.clear()
+        self.rescheduled_at = self.rescheduled_at or datetime.now(UTC)
+        if IS_AIRFLOW_2:
+            self._remember_in_the_database(began, until)
+        threading.Event().wait(max(0.0, (until - datetime.now(UTC)).total_seconds()))
+
+    def _remember_in_the_database(self, began: datetime, until: datetime) -> None:
+        from airflow.models import TaskReschedule
+        from airflow.utils.session import create_session
+        from sqlalchemy import text
+
+        with create_session() as session:
+            session.execute(text("PRAGMA foreign_keys=OFF"))  # there is no row for the task instance
+            names = {"task_id": self.task_id, "dag_id": self.dag_id, "run_id": self.run_id, "try_number": 1}
+            session.add(
+                TaskReschedule(**names, start_date=began, end_date=datetime.now(UTC), reschedule_date=until)
+            )
+
+    if not IS_AIRFLOW_2:
+
+        def get_first_reschedule_date(self, context: Any) -> datetime | None:
+            return self.rescheduled_at
 
 
 def across_processes(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -273,6 +300,7 @@ class Way:
         step: Callable[[], Any] | None = lambda: execute(self.make(kind, **arguments), context)  # noqa: E731
         try:
             while step is not None:
+                began = datetime.now(UTC)
                 try:
                     story.value = step()
                     step = None
@@ -280,9 +308,7 @@ class Way:
                     name, given = self._wait_in_the_triggerer(story, deferral)
                     step = lambda: self.make(kind, **arguments).resume_execution(name, given, context)  # noqa: B023, E731
                 except AirflowRescheduleException as later:
-                    story.ti.rescheduled_at = story.ti.rescheduled_at or datetime.now(UTC)
-                    threading.Event().wait((later.reschedule_date - datetime.now(UTC)).total_seconds())
-                    story.ti.pushed.clear()
+                    story.ti.is_rescheduled(began, later.reschedule_date)
         except Exception as error:  # noqa: BLE001 - what it is, is what the tests look at
             story.error = error
         story.requests = list(self.heard)[before:]
