@@ -51,7 +51,8 @@ pytestmark = [
     pytest.mark.filterwarnings("error:::airflow_provider_fivetran"),
 ]
 
-# Cosmos looks for dbt there, once, when it is imported.
+# Cosmos reads these once, when it is imported, which a plugin of Airflow may do in any test.
+os.environ["AIRFLOW__COSMOS__CACHE_DIR"] = str(airflow_home.HOME / "cosmos")
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
@@ -71,10 +72,9 @@ def _airflow() -> Version:
 
 @pytest.fixture(scope="module", autouse=True)
 def settled(tmp_path_factory: pytest.TempPathFactory, airflow_db: None) -> Iterator[None]:
-    """Give dbt and Cosmos a place of their own."""
+    """Give dbt a place of its own."""
     scratch = tmp_path_factory.mktemp("examples")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__COSMOS__CACHE_DIR", str(scratch / "cosmos"))
         patch.setenv("DBT_LOG_PATH", str(scratch / "logs"))
         yield
 
