@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import airflow_home
 import pytest
 from packaging.version import Version
 
+import airflow_home
 from airflow_provider_fivetran.simulator import Simulator, SyncPlan
 
 if TYPE_CHECKING:

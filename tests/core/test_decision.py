@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from facts import EARLIER, EARLIER_STILL, RECONNECT, T0, at, connection, entry, ticket
 
 from airflow_provider_fivetran.core.decision import Seen, judge
 from airflow_provider_fivetran.core.models import SetupTest
@@ -22,6 +21,7 @@ from airflow_provider_fivetran.core.verdicts import (
     TriggerAgain,
     Waiting,
 )
+from facts import EARLIER, EARLIER_STILL, RECONNECT, T0, at, connection, entry, ticket
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -7,7 +7,6 @@ import json
 from datetime import UTC, timedelta
 
 import pytest
-from facts import EARLIER, RECONNECT, T0, at, connection, entry, ticket
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +34,7 @@ from airflow_provider_fivetran.core.verdicts import (
     TriggerAgain,
     Waiting,
 )
+from facts import EARLIER, RECONNECT, T0, at, connection, entry, ticket
 
 many = settings(max_examples=80, deadline=None)
 

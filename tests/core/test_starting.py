@@ -6,8 +6,6 @@ import json
 from datetime import timedelta
 
 import pytest
-from facts import EARLIER, RECONNECT, T0, at, connection, entry
-from scripted import Fivetran
 
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
@@ -29,6 +27,8 @@ from airflow_provider_fivetran.core.starting import NotNeeded, Order, Skipped, S
 from airflow_provider_fivetran.core.ticket import Aim
 from airflow_provider_fivetran.core.verdicts import Failed, Succeeded
 from airflow_provider_fivetran.core.watch import watch
+from facts import EARLIER, RECONNECT, T0, at, connection, entry
+from scripted import Fivetran
 
 LOOK = "GET c"
 HISTORY = "GET c/sync-history"

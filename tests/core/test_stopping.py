@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from facts import connection
-from scripted import Fivetran
 
 from airflow_provider_fivetran.core.endpoints import get_connection, list_groups
 from airflow_provider_fivetran.core.errors import FivetranForbidden, FivetranServerError, FivetranUnreachable
@@ -15,6 +13,8 @@ from airflow_provider_fivetran.core.protocol import Page
 from airflow_provider_fivetran.core.starting import Undo
 from airflow_provider_fivetran.core.steps import ask, ask_pages
 from airflow_provider_fivetran.core.stopping import stop
+from facts import connection
+from scripted import Fivetran
 
 LOOK = "GET c"
 SYNCING, STOPPED = connection("syncing"), connection("paused", paused=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from facts import T0, at, connection, entry, ticket
-from scripted import Fivetran
 
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
@@ -31,6 +29,8 @@ from airflow_provider_fivetran.core.verdicts import (
     TriggerAgain,
 )
 from airflow_provider_fivetran.core.watch import watch
+from facts import T0, at, connection, entry, ticket
+from scripted import Fivetran
 
 LOOK = "GET c"
 HISTORY = "GET c/sync-history"

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from facts import T0
-
 from airflow_provider_fivetran.core.protocol import Answer, Call, Page
 from airflow_provider_fivetran.core.steps import Note, Pause, Procedure
+from facts import T0
 
 MOST_STEPS = 20_000
 

@@ -11,7 +11,6 @@ from datetime import timedelta
 from urllib.parse import unquote
 
 import pytest
-from raw_server import Drip, RawServer, elapsed, envelope, free_port, http
 
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.endpoints import (
@@ -38,6 +37,7 @@ from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
 from airflow_provider_fivetran.simulator import Fault, Simulator
 from airflow_provider_fivetran.transport.aio import AsyncTransport, Line, shared_line
 from airflow_provider_fivetran.transport.blocking import BlockingTransport
+from raw_server import Drip, RawServer, elapsed, envelope, free_port, http
 
 KEY, SECRET = "sim-key", "sim-secret"
 ENCODED = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
