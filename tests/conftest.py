@@ -9,8 +9,9 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import airflow_home  # noqa: F401 - sets AIRFLOW_HOME, so it comes before anything that imports Airflow
 import pytest
+
+import airflow_home  # noqa: F401 - sets AIRFLOW_HOME, so it comes before anything that imports Airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,8 @@ import pytest
 
 pytest.register_assert_rewrite("stories")
 
-from stories import Eavesdropper, Way  # noqa: E402
-
 from airflow_provider_fivetran.simulator import Simulator  # noqa: E402
+from stories import Eavesdropper, Way  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
-from stories import ID
 
 from airflow_provider_fivetran.exceptions import (
     FivetranConnectionPaused,
@@ -21,6 +20,7 @@ from airflow_provider_fivetran.exceptions import (
 )
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
+from stories import ID
 
 SECRETS = ("sim-secret", "c2ltLWtleTpzaW0tc2VjcmV0")
 

@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from jinja2 import Environment
-from stories import CONNECTION, ID, SYNC, TaskInstance, execute
 
 from airflow_provider_fivetran.exceptions import FivetranLookupError, FivetranSyncTimeout
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
 from airflow_provider_fivetran.simulator import SyncPlan
+from stories import CONNECTION, ID, SYNC, TaskInstance, execute
 
 GOOD = SyncPlan(duration=0.2)
 ENDLESS = SyncPlan(duration=3600)

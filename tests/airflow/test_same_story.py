@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
-from stories import CONNECTION, HISTORY, ID, SYNC, Story, Way
 
 from airflow_provider_fivetran.core import decision
 from airflow_provider_fivetran.exceptions import (
@@ -33,6 +32,7 @@ from airflow_provider_fivetran.exceptions import (
     FivetranUnauthorized,
 )
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
+from stories import CONNECTION, HISTORY, ID, SYNC, Story, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 from jinja2 import Environment
-from stories import CONNECTION, ID, Story, TaskInstance, execute
 
 from airflow_provider_fivetran.exceptions import (
     FivetranConnectionDeleted,
@@ -21,6 +20,7 @@ from airflow_provider_fivetran.exceptions import (
 )
 from airflow_provider_fivetran.sensors import FivetranSensor
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
+from stories import CONNECTION, ID, Story, TaskInstance, execute
 
 GOOD = SyncPlan(duration=0.5)
 BAD = SyncPlan(duration=0.5, outcome="failure")

@@ -12,7 +12,6 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from stories import CONNECTION, HISTORY, ID, TaskInstance, across_processes, all_events, execute, rebuilt
 
 from airflow_provider_fivetran.core.events import BrokenOff, read_event
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
@@ -29,6 +28,7 @@ from airflow_provider_fivetran.exceptions import FivetranError, FivetranUnauthor
 from airflow_provider_fivetran.operators import FivetranOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
+from stories import CONNECTION, HISTORY, ID, TaskInstance, across_processes, all_events, execute, rebuilt
 
 BAD = SyncPlan(duration=0.2, outcome="failure")
 ENDLESS = SyncPlan(duration=3600)
