@@ -51,6 +51,10 @@ check: test  ## the same as `make test`
 unit: $(STAMP)  ## pytest alone; ARGS="-k name" narrows it
 	$(BIN)/pytest $(ARGS)
 
+.PHONY: chaos
+chaos: $(STAMP)  ## many tasks in bad weather, minutes long; ARGS="--seed 7 --storms 20 --tasks 100 --disturbed 0.3"
+	$(BIN)/python tests/chaos/storm.py $(ARGS)
+
 .PHONY: format
 format: $(STAMP)  ## let ruff format and fix what it can
 	$(BIN)/ruff format .

@@ -18,7 +18,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranError,
     FivetranSyncRunning,
 )
-from airflow_provider_fivetran.core.steps import Note, ask, ask_patiently
+from airflow_provider_fivetran.core.steps import PATIENCE, Note, ask, ask_patiently
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT, Aim, Ticket
 from airflow_provider_fivetran.core.triggering import Trigger, history_of
 from airflow_provider_fivetran.core.verdicts import SyncRecord
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NotNeeded", "Order", "Skipped", "Started", "Undo", "start", "undo"]
 
-# How long a task whose sync has not begun goes on asking an API that cannot be reached, in its worker.
-PATIENCE = timedelta(minutes=5)
 # Without a Date header our own clock must do, and it may be ahead.
 UNKNOWN_CLOCK = timedelta(seconds=60)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_fivetran.core.cadence import QUICKEST, pause_after_failed_reads
@@ -16,13 +16,14 @@ from airflow_provider_fivetran.core.errors import FivetranError, FivetranRateLim
 from airflow_provider_fivetran.core.protocol import Answer, Call, next_page
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from airflow_provider_fivetran.core.protocol import Page
 
-__all__ = ["Clock", "Note", "Pause", "Procedure", "Step", "ask", "ask_pages", "ask_patiently"]
+__all__ = ["PATIENCE", "Clock", "Note", "Pause", "Procedure", "Step", "ask", "ask_pages", "ask_patiently"]
 
 T = TypeVar("T")
+
+# How long a worker goes on asking an API that cannot be reached, before it has a sync to wait for.
+PATIENCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from airflow_provider_fivetran.core.endpoints import (
     sync_connection,
 )
 from airflow_provider_fivetran.core.errors import (
-    FivetranApiError,
     FivetranConflict,
     FivetranError,
     FivetranServerError,
@@ -21,9 +20,9 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
 )
-from airflow_provider_fivetran.core.history import history_window
+from airflow_provider_fivetran.core.history import awaited_entry, history_window
 from airflow_provider_fivetran.core.models import dashboard_link
-from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
+from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask, ask_pages, ask_patiently
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -122,18 +121,23 @@ class Trigger:
         """Whether a sync shows itself that began after the ticket was taken."""
         for seconds in looks:
             try:
-                found = (yield from ask(get_connection(self._order.connection_id))).value
-                if (yield from self._shows(found)):
-                    return True
-            except FivetranApiError as error:
+                call = get_connection(self._order.connection_id)
+                found = (yield from ask_patiently(call, self._clock, patience=PATIENCE)).value
+            except FivetranError as error:
                 if error.permanent:
                     raise
-            except FivetranTriggerUncertain:
-                raise  # looking again would not tell either
-            except FivetranError:
-                pass  # not readable either: look again
+                raise self._uncertain(error) from error
+            if (yield from self._shows(found)):
+                return True
             yield Pause(self._clock() + timedelta(seconds=seconds))
-        return False
+        return (yield from self._was_there())
+
+    def _was_there(self) -> Procedure[bool]:
+        """Whether a sync came and went without a trace in the state, as one does that is cancelled at once."""
+        if self._restarts or self._order.resync:
+            return False
+        entries = yield from history_of(self._ticket, self._clock)
+        return awaited_entry(self._ticket, entries or ()) is not None
 
     def _shows(self, connection: Connection) -> Procedure[bool]:
         if self._restarts:

@@ -489,6 +489,20 @@ def test_looks_that_fail_after_a_lost_answer_are_repeated():
     assert fivetran.requests == [LOOK, SYNC, LOOK, LOOK, LOOK]
 
 
+def test_a_sync_that_was_cancelled_before_it_was_seen_is_not_started_again():
+    fivetran = Fivetran(look=IDLE, sync=LOST, history=(entry("canceled", 2, 4, "ours"),))
+    begin(fivetran)
+    assert fivetran.requests.count(SYNC) == 1
+    assert fivetran.requests[-1] == HISTORY
+
+
+def test_nothing_is_triggered_again_while_nothing_can_be_read():
+    fivetran = Fivetran(look=[IDLE, LOST], sync=LOST)
+    with pytest.raises(FivetranTriggerUncertain):
+        begin(fivetran)
+    assert fivetran.requests.count(SYNC) == 1
+
+
 def test_a_look_that_is_refused_after_a_lost_answer_is_the_error():
     with pytest.raises(FivetranUnauthorized):
         begin(Fivetran(look=[IDLE, FivetranUnauthorized("401")], sync=LOST))
