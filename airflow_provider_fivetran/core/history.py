@@ -68,6 +68,7 @@ def _triggered(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
     latest_end = max(ticket.taken_at, ticket.latest_end or ticket.taken_at)
     # Where another sync was running, one that began just before the ticket is that one.
     since = ticket.taken_at if ticket.sync_state == "syncing" else ticket.taken_at - CLOCK_SLACK
+    instant = (ticket.triggered_at or ticket.taken_at) + ONE_SECOND
     begun = sorted(
         (
             e
@@ -76,11 +77,18 @@ def _triggered(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
             and e.started_at is not None
             and e.started_at >= since
             and _end(e) > latest_end
+            and not _may_be_the_other(ticket, e, instant)
         ),
         key=_start,
     )
-    instant = (ticket.triggered_at or ticket.taken_at) + ONE_SECOND
     return next((e for e in begun if _end(e) > instant), begun[-1] if begun else None)
+
+
+def _may_be_the_other(ticket: Ticket, entry: SyncHistoryEntry, instant: datetime) -> bool:
+    """Whether it may be the sync that our trigger stopped, whose id could not be read beforehand."""
+    unknown = ticket.sync_state == "syncing" and ticket.other_sync_id is None
+    in_the_second_of_the_look = _start(entry) < ticket.taken_at + ONE_SECOND
+    return unknown and in_the_second_of_the_look and (entry.is_stopped or _end(entry) <= instant)
 
 
 def _running_then(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:

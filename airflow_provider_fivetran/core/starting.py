@@ -18,7 +18,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranError,
     FivetranSyncRunning,
 )
-from airflow_provider_fivetran.core.steps import PATIENCE, Note, ask, ask_patiently
+from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask, ask_patiently
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT, Aim, Ticket
 from airflow_provider_fivetran.core.triggering import Trigger, history_of
 from airflow_provider_fivetran.core.verdicts import SyncRecord
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NotNeeded", "Order", "Skipped", "Started", "Undo", "start", "undo"]
 
+# A sync that runs may take a moment to show in the history: pauses between looks there, in seconds.
+LOOKS_FOR_THE_RUNNING = (1, 2)
 # Without a Date header our own clock must do, and it may be ahead.
 UNKNOWN_CLOCK = timedelta(seconds=60)
 
@@ -279,13 +281,22 @@ def _begin(
         yield Note(f"{order.connection_id}: a sync is running already; {what}")
         return Started(ticket=ticket, undo=undone, then_start_ours=queue)
     if running:
-        entries = yield from history_of(ticket, clock)
-        other = next((entry.sync_id for entry in entries or () if entry.is_running), None)
-        ticket = ticket.but(other_sync_id=other)
+        ticket = ticket.but(other_sync_id=(yield from _id_of_the_running(ticket, clock)))
     triggered_at = yield from Trigger(
         order, ticket, clock, was_historical=found.connection.status.is_historical
     ).pull()
     return Started(ticket=ticket.but(triggered_at=triggered_at), undo=undone)
+
+
+def _id_of_the_running(ticket: Ticket, clock: Clock) -> Procedure[str | None]:
+    """Which sync runs, so that it is not taken for ours; ``None`` where no history tells."""
+    for seconds in LOOKS_FOR_THE_RUNNING:
+        entries = yield from history_of(ticket, clock)
+        running = next((entry.sync_id for entry in entries or () if entry.is_running), None)
+        if entries is None or running is not None:
+            return running
+        yield Pause(clock() + timedelta(seconds=seconds))  # it began a moment ago and does not show yet
+    return None
 
 
 def _record(connection: Connection, status: str) -> SyncRecord:

@@ -343,6 +343,22 @@ def test_by_the_timestamps(expected, wanted, found, seconds, more):
             history=[entry("canceled", -1, 5, "other")],
         ),
         rule(
+            "nor if it began in the second of the look and its id could not be read",
+            Waiting,
+            ticket(sync_state="syncing"),
+            connection("scheduled"),
+            40,
+            history=[entry("canceled", 0.5, 5, "other")],
+        ),
+        rule(
+            "a sync that began in the second of the look and outlived the forced restart is ours",
+            Succeeded,
+            ticket(sync_state="syncing"),
+            connection("scheduled", succeeded_at=at(30)),
+            70,
+            history=[entry("completed", 0.5, 30)],
+        ),
+        rule(
             "a failure that the history dates not yet is a failure",
             Failed,
             ticket(),

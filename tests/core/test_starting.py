@@ -142,7 +142,7 @@ def case(sentence, found, policies, requests):
     ],
 )
 def test_what_is_sent(found, policies, requests):
-    fivetran = Fivetran(look=found)
+    fivetran = Fivetran(look=found, history=(entry("running", -300, sync_id="other"),))
     assert isinstance(begin(fivetran, **policies), Started)
     assert fivetran.requests == requests
     assert fivetran.warnings == []
@@ -606,8 +606,22 @@ def test_a_conflict_without_a_sync_is_a_refusal():
     assert fivetran.requests.count(SYNC) == 1
 
 
+def test_a_running_sync_that_the_history_does_not_show_yet_is_looked_for_again():
+    history = [(), (entry("running", -1, sync_id="other"),)]
+    fivetran = Fivetran(look=SYNCING, history=history)
+    assert begin(fivetran, when_running="restart").ticket.other_sync_id == "other"
+    assert fivetran.requests == [LOOK, HISTORY, HISTORY, RESTART]
+
+
+def test_a_running_sync_that_no_history_shows_is_restarted_all_the_same():
+    fivetran = Fivetran(look=SYNCING)
+    assert begin(fivetran, when_running="restart").ticket.other_sync_id is None
+    assert fivetran.requests == [LOOK, HISTORY, HISTORY, RESTART]
+
+
 def test_a_conflict_at_a_restart_is_a_refusal():
-    fivetran = Fivetran(look=SYNCING, sync=CONFLICT)
+    history = (entry("running", -300, sync_id="other"),)
+    fivetran = Fivetran(look=SYNCING, sync=CONFLICT, history=history)
     with pytest.raises(FivetranConflict):
         begin(fivetran, when_running="restart")
     assert fivetran.requests == [LOOK, HISTORY, RESTART]
