@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_fivetran.core import reports
 from airflow_provider_fivetran.core.cadence import pause_between_looks
-from airflow_provider_fivetran.core.history import ONE_SECOND, awaited_entry, history_window, is_another_end
+from airflow_provider_fivetran.core.history import (
+    ONE_SECOND,
+    STATE_LAG,
+    awaited_entry,
+    history_window,
+    is_another_end,
+)
 from airflow_provider_fivetran.core.ticket import Aim
 from airflow_provider_fivetran.core.verdicts import AskHistory, TriggerAgain, Waiting
 
@@ -25,14 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Seen", "judge"]
 
-# A state read right after a trigger may still be the one from before it.
-STATE_LAG = timedelta(seconds=60)
 # An end in the very second of the trigger that no history explains is held this long: if it was another sync's,
 # ours shows itself meanwhile. Longer when a sync is known to have been running.
 HOLD = timedelta(seconds=10)
 HOLD_AFTER_RESTART = timedelta(seconds=60)
 # A state may be ahead of the timestamps: only a sync that has left no trace for so long was cancelled.
-TRACE_LAG = timedelta(seconds=5)
+TRACE_LAG = timedelta(seconds=15)
 # How long the history may go on calling a sync running after the connection came to rest.
 HISTORY_LAG = timedelta(minutes=2)
 # When Fivetran puts a sync off without saying until when.
@@ -53,6 +57,10 @@ class Seen:
     """``None``: not read at this look."""
     history_absent: bool = False
     """This account or key has no sync history."""
+    looking_since: datetime | None = None
+    """When this wait, or what is remembered of it, began to look, by our clock."""
+    was_historical: bool = False
+    """Fivetran called the sync historical at some look."""
     was_running: bool = False
     """The awaited sync was seen running, and not put off since."""
     was_put_off: bool = False
@@ -85,6 +93,8 @@ class Seen:
             self,
             connection=connection,
             history=None,
+            looking_since=self.looking_since or now,
+            was_historical=self.was_historical or connection.status.is_historical,
             was_running=was_running,
             was_put_off=was_put_off,
             at_rest_since=(rested_since or now) if rests else None,
@@ -131,7 +141,7 @@ def judge(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
     )
     if not isinstance(verdict, Waiting):
         return verdict
-    deadline = ticket.deadline(historical=seen.connection.status.is_historical)
+    deadline = ticket.deadline(historical=seen.was_historical)
     if now >= deadline:
         return reports.timed_out(ticket, verdict.saying, now)
     return Waiting(min(verdict.until, deadline), verdict.saying)
@@ -284,8 +294,12 @@ def _left_without_trace(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
 
 
 def _not_started(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
-    if now < ticket.start_deadline:
-        return _look_later(ticket, now, reports.STARTING, ticket.start_deadline)
+    limit = ticket.start_deadline
+    if seen.looking_since is not None and seen.looking_since > limit:
+        # This wait goes on in another process and does not remember what it saw: it looks for a while first.
+        limit = seen.looking_since + HISTORY_LAG
+    if now < limit:
+        return _look_later(ticket, now, reports.STARTING, limit)
     if seen.can_ask:
         return AskHistory(*history_window(ticket, now))
     return reports.never_started(ticket, seen.connection, now)

@@ -18,6 +18,8 @@ Entries = tuple["SyncHistoryEntry", ...]
 # The Date header is rounded down to the second, and Fivetran's machines need not agree to the second.
 CLOCK_SLACK = timedelta(seconds=2)
 ONE_SECOND = timedelta(seconds=1)
+# The state of a connection and its history need not change in the same moment.
+STATE_LAG = timedelta(seconds=60)
 # Fivetran refuses a window that begins more than seven days ago.
 REACH = timedelta(days=7) - timedelta(minutes=5)
 BEFORE_TICKET = {
@@ -55,33 +57,60 @@ def awaited_entry(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
 
 
 def is_another_end(ticket: Ticket, entries: Entries, moment: datetime) -> bool:
-    """Whether a timestamp is explained by a sync that is not the awaited one."""
-    awaited = awaited_entry(ticket, entries)
-    return any(e is not awaited and e.ended_at and abs(e.ended_at - moment) <= ONE_SECOND for e in entries)
+    """Whether a timestamp is the end of a sync that is certainly not the awaited one."""
+    return any(
+        e.ended_at is not None and abs(e.ended_at - moment) <= ONE_SECOND and _is_certainly_another(ticket, e)
+        for e in entries
+    )
+
+
+def _is_certainly_another(ticket: Ticket, entry: SyncHistoryEntry) -> bool:
+    if entry.sync_id == ticket.other_sync_id:
+        return True
+    if ticket.aim is not Aim.TRIGGERED or entry.started_at is None or entry.started_at >= _since(ticket):
+        return False
+    # It began before the ticket: our trigger stopped it, or it ended before our trigger, or it began long before.
+    stopped_or_over = ticket.sync_state == "syncing" or _end(entry) <= _instant(ticket)
+    return stopped_or_over or entry.started_at < ticket.taken_at - STATE_LAG
+
+
+def _since(ticket: Ticket) -> datetime:
+    """From when on a sync that begins may be ours. Where another was running, one from just before is that one."""
+    return ticket.taken_at if ticket.sync_state == "syncing" else ticket.taken_at - CLOCK_SLACK
+
+
+def _instant(ticket: Ticket) -> datetime:
+    """The end of the second in which Fivetran answered our trigger."""
+    return (ticket.triggered_at or ticket.taken_at) + ONE_SECOND
 
 
 def _triggered(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
-    """Of the syncs that began after the ticket was taken, the first that outlived the trigger, or else the last.
+    """Of the syncs that may be ours, the first that outlived the trigger, or else the last.
 
-    A scheduled sync may begin and end between the look and the trigger: then ours is the one after it.
+    A scheduled sync may begin and end between the look and the trigger: then ours is the one after it. A sync that
+    began unseen before the look and outlived the trigger is ours too: the trigger did nothing but join it.
     """
     latest_end = max(ticket.taken_at, ticket.latest_end or ticket.taken_at)
-    # Where another sync was running, one that began just before the ticket is that one.
-    since = ticket.taken_at if ticket.sync_state == "syncing" else ticket.taken_at - CLOCK_SLACK
-    instant = (ticket.triggered_at or ticket.taken_at) + ONE_SECOND
-    begun = sorted(
+    instant = _instant(ticket)
+    possible = sorted(
         (
             e
             for e in entries
             if e.sync_id != ticket.other_sync_id
             and e.started_at is not None
-            and e.started_at >= since
+            and (e.started_at >= _since(ticket) or _was_joined(ticket, e, instant))
             and _end(e) > latest_end
             and not _may_be_the_other(ticket, e, instant)
         ),
         key=_start,
     )
-    return next((e for e in begun if _end(e) > instant), begun[-1] if begun else None)
+    return next((e for e in possible if _end(e) > instant), possible[-1] if possible else None)
+
+
+def _was_joined(ticket: Ticket, entry: SyncHistoryEntry, instant: datetime) -> bool:
+    alive = entry.is_running or (entry.ended_at is not None and entry.ended_at > instant)
+    unseen = ticket.sync_state != "syncing" and _start(entry) >= ticket.taken_at - STATE_LAG
+    return alive and unseen
 
 
 def _may_be_the_other(ticket: Ticket, entry: SyncHistoryEntry, instant: datetime) -> bool:
@@ -92,15 +121,11 @@ def _may_be_the_other(ticket: Ticket, entry: SyncHistoryEntry, instant: datetime
 
 
 def _running_then(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
-    """The sync that ran when the ticket was taken."""
-    alive = [
-        e
-        for e in entries
-        if e.started_at is not None
-        and e.started_at <= ticket.taken_at + ONE_SECOND
-        and _end(e) > ticket.taken_at
-    ]
-    return max(alive, key=_start, default=None)
+    """The sync that ran when the ticket was taken, or that began right after by the clock of the history."""
+    known = [e for e in entries if e.started_at is not None and _end(e) > ticket.taken_at]
+    alive = [e for e in known if _start(e) <= ticket.taken_at + ONE_SECOND]
+    soon = [e for e in known if _start(e) <= ticket.taken_at + STATE_LAG]
+    return max(alive, key=_start) if alive else min(soon, key=_start, default=None)
 
 
 def _continued(entry: SyncHistoryEntry | None, entries: Entries) -> SyncHistoryEntry | None:

@@ -130,7 +130,7 @@ class _Eyes:
     def _go_without(self, seen: Seen) -> Outcome | Waiting:
         """Wait for the sync history to be readable, unless the wait is over: then the other evidence must do."""
         now = self._clock()
-        deadline = self._ticket.deadline(historical=seen.connection.status.is_historical)
+        deadline = self._ticket.deadline(historical=seen.was_historical)
         if now >= deadline:
             verdict = judge(self._ticket, seen.without_history(), now)
             if isinstance(verdict, (Ended, TriggerAgain)):
@@ -139,7 +139,7 @@ class _Eyes:
 
     def _endure(self, error: FivetranError) -> Procedure[Ended | None]:
         now = self._clock()
-        historical = self._seen is not None and self._seen.connection.status.is_historical
+        historical = self._seen is not None and self._seen.was_historical
         deadline = self._ticket.deadline(historical=historical)
         if now >= deadline:
             return reports.timed_out(self._ticket, f"Fivetran cannot be read: {error}", now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,14 +28,14 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 
 
-def verdict(wanted, found, seconds, *, history=None, absent=False, before=()):
+def verdict(wanted, found, seconds, *, history=None, absent=False, before=(), since=1):
     """Judge what was found so many seconds after the ticket.
 
     ``before`` are earlier looks of the same wait, as pairs of seconds and connection; ``absent``: there is no
-    history here.
+    history here; ``since``: when this wait began to look.
     """
     looks = [*before, (seconds, found)]
-    seen = Seen.first(wanted, looks[0][1], at(looks[0][0]))
+    seen = replace(Seen.first(wanted, looks[0][1], at(looks[0][0])), looking_since=at(since))
     for later, connection_then in looks[1:]:
         seen = seen.then(wanted, connection_then, at(later))
     if absent:
@@ -325,6 +326,46 @@ def test_by_the_timestamps(expected, wanted, found, seconds, more):
             NEW_SUCCESS,
             40,
             history=[entry("completed", -600, 30, "other")],
+        ),
+        rule(
+            "a sync that had begun unseen is ours if it outlived the trigger, which only joined it",
+            Succeeded,
+            ticket(),
+            NEW_SUCCESS,
+            40,
+            history=[entry("completed", -5, 30)],
+        ),
+        rule(
+            "a sync that had begun unseen and ended before the trigger is not ours",
+            Waiting,
+            ticket(triggered_at=at(40)),
+            NEW_SUCCESS,
+            60,
+            history=[entry("completed", -5, 30, "other")],
+        ),
+        rule(
+            "a success whose sync the history dates with no start is ours",
+            Succeeded,
+            ticket(),
+            NEW_SUCCESS,
+            40,
+            history=[entry("completed", None, 30)],
+        ),
+        rule(
+            "a success whose sync began three seconds early by the clock of the history is ours",
+            Succeeded,
+            ticket(),
+            NEW_SUCCESS,
+            40,
+            history=[entry("completed", -3, 30)],
+        ),
+        rule(
+            "an attached sync that begins a little later by the clock of the history is the one",
+            Succeeded,
+            ticket(aim=Aim.RUNNING, sync_state="syncing"),
+            NEW_SUCCESS,
+            40,
+            history=[entry("completed", 3, 30)],
         ),
         rule(
             "a sync that is known to be another's is not ours however it began",
@@ -710,6 +751,24 @@ STATES = [
     rule("the trigger is not seen yet", Waiting, ticket(), OLD_SUCCESS, 20),
     rule(
         "no sync showed itself within the hour: history is asked", AskHistory, ticket(), OLD_SUCCESS, HOUR + 1
+    ),
+    rule(
+        "a wait that goes on elsewhere after an hour looks for two minutes before it says never started",
+        Waiting,
+        ticket(),
+        OLD_SUCCESS,
+        2 * HOUR,
+        absent=True,
+        since=2 * HOUR - 60,
+    ),
+    rule(
+        "a wait that goes on elsewhere and sees nothing for two minutes: never started",
+        NeverStarted,
+        ticket(),
+        OLD_SUCCESS,
+        2 * HOUR,
+        absent=True,
+        since=2 * HOUR - 120,
     ),
     rule(
         "no sync showed itself within the hour and history knows of none",
