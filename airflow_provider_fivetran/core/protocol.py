@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -29,6 +30,7 @@ from airflow_provider_fivetran.core.moments import read_http_date
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from urllib.parse import SplitResult
 
 __all__ = [
     "DEFAULT_BASE_URL",
@@ -55,6 +57,8 @@ KEY_REPLACED = "Fivetran refuses the key of Airflow connection %r; now using tha
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MOST_DIGITS = 18
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PLAIN_PLACE = re.compile(r"[^\s@?#%:\\\[\]]*(:\d{0,5})?(/[^\s@?#%:\\]*)?")
 _ERRORS: Mapping[int, type[FivetranApiError]] = {
     401: FivetranUnauthorized,
     403: FivetranForbidden,
@@ -169,26 +173,26 @@ def base_url_of(host: str | None, *, port: int | None = None, scheme: str | None
     if not host or not host.strip():
         return DEFAULT_BASE_URL
     host = host.strip()
-    bare_ipv6 = "//" not in host and host.count(":") > 1 and not host.startswith("[")
-    if bare_ipv6:
-        host = f"[{host}]"
-    try:
-        parts = urlsplit(host if "//" in host else f"//{host}")
-        name, its_port = parts.hostname, parts.port or port
-    except ValueError as error:
-        raise ValueError(f"the host {host!r} is not an address: {error}") from None
-    if not name or any(c.isspace() or c in "\\%" for c in name):
-        raise ValueError(f"the host {host!r} is not an address")
-    if parts.username or parts.password:
+    if "@" in host:
         raise ValueError("the host must not carry credentials: key and secret belong in login and password")
-    if parts.query or parts.fragment:
-        raise ValueError(f"the host {host!r} must not carry a query or a fragment")
+    if "?" in host or "#" in host:
+        raise ValueError("the host must not carry a query or a fragment")
+    the_host = _the_host(host)
+    if _is_ipv6(host):
+        host = f"[{host}]"
+    address = _split(host)
+    if address is None:
+        raise ValueError(f"{the_host} is not an address, or what follows its ':' is not a port")
+    parts, name, its_port = address
+    if not name or any(c.isspace() or c in "\\%" for c in name):
+        raise ValueError(f"{the_host} is not an address")
+    its_port = its_port or port
     its_scheme = (parts.scheme or scheme or ("http" if _is_loopback(name) else "https")).lower()
     if its_scheme not in {"http", "https"}:
-        raise ValueError(f"the host {host!r} must begin with https:// (or http:// for a loopback address)")
+        raise ValueError(f"{the_host} must begin with https:// (or http:// for a loopback address)")
     if its_scheme == "http" and not _is_loopback(name):
         raise ValueError(
-            f"the host {host!r} would send the API secret unencrypted: "
+            f"{the_host} would send the API secret unencrypted: "
             "use https://; http:// is allowed for loopback addresses only"
         )
     shown = f"[{name}]" if ":" in name else name
@@ -196,6 +200,30 @@ def base_url_of(host: str | None, *, port: int | None = None, scheme: str | None
     # A base URL copied from a page often ends in a slash or in the version that every path brings along.
     path = parts.path.rstrip("/").removesuffix("/v1")
     return f"{its_scheme}://{place}{path}"
+
+
+def _the_host(host: str) -> str:
+    """The host for an error text: its value only where no part of it can be a key or a secret."""
+    place = _SCHEME.sub("", host)
+    plain = _is_ipv6(place.strip("[]")) or _PLAIN_PLACE.fullmatch(place)
+    return f"the host {host!r}" if plain else "the host"
+
+
+def _split(host: str) -> tuple[SplitResult, str | None, int | None] | None:
+    # What ``urlsplit`` says of a wrong address repeats the address: it must not be in the chain of our error.
+    try:
+        parts = urlsplit(host if "//" in host else f"//{host}")
+        port = parts.port
+    except ValueError:
+        return None
+    return parts, parts.hostname, port
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6  # noqa: PLR2004
+    except ValueError:
+        return False
 
 
 def _is_loopback(name: str) -> bool:

@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import pickle
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -314,6 +315,46 @@ def test_an_address_that_is_refused(host, more, says):
     with pytest.raises(ValueError, match=says) as caught:
         base_url_of(host, **more)
     assert "key:secret" not in str(caught.value).replace("'key:secret'", "")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        f"mykey:{SECRET}",
+        f"https://mykey:{SECRET}",
+        f"mykey:{SECRET}:more",
+        f"https://mykey:{SECRET}/v1",
+        f"https://mykey:{SECRET}@api.fivetran.com",
+        f"https://mykey:{SECRET}@api.fivetran.com:port",
+        f"mykey:{SECRET}@",
+        f"mykey%3A{SECRET}",
+        f"mykey {SECRET}",
+        f"mykey:443{SECRET}",
+        f"https://api.fivetran.com?secret={SECRET}",
+        f"https://api.fivetran.com:port?secret={SECRET}",
+        f"https://api.fivetran.com#{SECRET}",
+        f"http://mykey:{SECRET}",
+        f"ftp://mykey:{SECRET}",
+        f"[{SECRET}]",
+        f"https://[mykey:{SECRET}]",
+        f"mykey:{SECRET}//",
+        f"mykey\\{SECRET}",
+        f"http://api.fivetran.com/mykey:{SECRET}",
+    ],
+)
+def test_a_secret_in_the_host_is_refused_without_being_shown(host):
+    with pytest.raises(ValueError, match="the host") as caught:
+        base_url_of(host)
+    error = caught.value
+    while error is not None:
+        assert SECRET not in str(error)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("host", ["http://10.0.0.1:80", "http://[2001:db8::5]", "http://gateway/fivetran"])
+def test_an_ordinary_host_that_is_refused_is_named(host):
+    with pytest.raises(ValueError, match=re.escape(repr(host))):
+        base_url_of(host)
 
 
 def test_a_tab_does_not_smuggle_another_host_in():
