@@ -159,9 +159,11 @@ def _by_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
     held_until = _held_in_history(ticket, entry)
     if held_until is not None and now < held_until:
         return _look_later(ticket, now, reports.HELD, held_until)
+    if entry.is_success and _was_not_the_resync(ticket, seen):
+        return _look_later(ticket, now, reports.RESYNC)
     if entry.is_success:
         success = _ours(ticket, seen, seen.connection.succeeded_at, ticket.succeeded_at)
-        return reports.succeeded(ticket, entry=entry, ended_at=success)
+        return reports.succeeded(ticket, entry=entry, ended_at=success or ticket.server_clock(now))
     if entry.is_failure:
         failure = _ours(ticket, seen, seen.connection.failed_at, ticket.failed_at)
         return reports.failed(ticket, seen.connection, entry=entry, ended_at=failure)
@@ -172,6 +174,10 @@ def _by_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
     if entry.is_put_off:
         return _put_off_in_history(ticket, seen, now)
     return None  # a word that is newer than this code: the other evidence decides
+
+
+def _was_not_the_resync(ticket: Ticket, seen: Seen) -> bool:
+    return ticket.until_not_historical and seen.connection.status.is_historical
 
 
 def _stopped(ticket: Ticket, seen: Seen, entry: SyncHistoryEntry) -> Verdict:
@@ -223,6 +229,8 @@ def _by_timestamps(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
     if held_until is not None and now < held_until:
         return _look_later(ticket, now, reports.HELD, held_until)
     if end == success:
+        if _was_not_the_resync(ticket, seen):
+            return _look_later(ticket, now, reports.RESYNC)
         return reports.succeeded(ticket, ended_at=end)
     return reports.failed(ticket, seen.connection, ended_at=end)
 

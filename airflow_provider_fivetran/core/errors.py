@@ -208,4 +208,9 @@ class FivetranConnectionDeleted(FivetranSyncError):
 
 
 class FivetranTriggerUncertain(FivetranError):
-    """The answer to a trigger was lost, and nothing that can be read tells whether the trigger took."""
+    """The answer to a trigger was lost, and nothing that can be read tells whether the trigger took.
+
+    A person has to look before the task runs again, so it is not retried.
+    """
+
+    permanent = True

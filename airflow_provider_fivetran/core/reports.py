@@ -29,6 +29,7 @@ STOPPING = "the connection was paused; waiting for its sync to stop"
 PUT_OFF_OVER = "the time that the sync was put off for is over; waiting for it to start again"
 HELD = "a sync ended in the very second of the trigger; making sure that ours is not still to come"
 VANISHED = "the sync is no longer running but left no result; looking once more"
+RESYNC = "a sync ended, but Fivetran still has the re-sync to come"
 NEXT = "waiting for the next sync to end"
 
 # An error text with hundreds of notices helps nobody.

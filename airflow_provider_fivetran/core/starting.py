@@ -17,9 +17,19 @@ from airflow_provider_fivetran.core.errors import (
     FivetranConnectionPaused,
     FivetranError,
     FivetranSyncRunning,
+    FivetranSyncTimeout,
 )
+from airflow_provider_fivetran.core.models import dashboard_link
+from airflow_provider_fivetran.core.moments import in_words
+from airflow_provider_fivetran.core.policies import POLICIES
 from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask, ask_patiently
-from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT, Aim, Ticket
+from airflow_provider_fivetran.core.ticket import (
+    DEFAULT_START_TIMEOUT,
+    DEFAULT_TIMEOUT,
+    HISTORICAL_TIMEOUT,
+    Aim,
+    Ticket,
+)
 from airflow_provider_fivetran.core.triggering import Trigger, history_of
 from airflow_provider_fivetran.core.verdicts import SyncRecord
 
@@ -40,8 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NotNeeded", "Order", "Skipped", "Started", "Undo", "start", "undo"]
 
-# A sync that runs may take a moment to show in the history: pauses between looks there, in seconds.
-LOOKS_FOR_THE_RUNNING = (1, 2)
+# A sync that runs may take a moment to show in the history: pauses before looks there, in seconds.
+LOOKS_FOR_THE_RUNNING = (0, 1, 2)
 # Without a Date header our own clock must do, and it may be ahead.
 UNKNOWN_CLOCK = timedelta(seconds=60)
 
@@ -66,6 +76,16 @@ class Order:
     start_timeout: timedelta = DEFAULT_START_TIMEOUT
     reschedule_wait: timedelta | None = None
     poll_frequency: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that does not exist, which would otherwise be taken for the last one that does.
+
+        :raises ValueError: it names the argument, the value and what is allowed.
+        """
+        for name, allowed in POLICIES.items():
+            value = getattr(self, name)
+            if value not in allowed and not (name == "schedule_type" and value is None):
+                raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +151,7 @@ def start(order: Order, clock: Clock, *, begun_at: datetime | None = None) -> Pr
     :raises FivetranTriggerUncertain: it cannot be told whether the trigger took.
     :raises FivetranApiError: Fivetran refused.
     """
+    _check_deadline(order, clock(), begun_at)
     found = yield from _look(order.connection_id, clock)
     not_now = _without_a_sync(order, found)
     if not_now is not None:
@@ -144,10 +165,25 @@ def start(order: Order, clock: Clock, *, begun_at: datetime | None = None) -> Pr
     if changes:
         yield from _change(order.connection_id, changes, undone, clock)
     try:
+        if changes and order.resync:  # unpausing may have started a sync, which would be no re-sync
+            found = yield from _look(order.connection_id, clock)
         return (yield from _begin(order, found, undone, clock, begun_at))
     except FivetranError:
         yield from undo(order.connection_id, undone)
         raise
+
+
+def _check_deadline(order: Order, now: datetime, begun_at: datetime | None) -> None:
+    """A start that comes again, after a put-off or behind another sync, may come too late."""
+    limit = order.timeout or (HISTORICAL_TIMEOUT if order.resync else DEFAULT_TIMEOUT)
+    if begun_at is not None and now >= begun_at + limit:
+        link = dashboard_link(order.connection_id)
+        raise FivetranSyncTimeout(
+            f"the wait for a Fivetran sync of {order.connection_id} reached its limit of {in_words(limit)} before "
+            f"the sync could be started again; nothing was started. {link}",
+            connection_id=order.connection_id,
+            link=link,
+        )
 
 
 def _change(connection_id: str, changes: Mapping[str, Any], undone: Undo, clock: Clock) -> Procedure[None]:
@@ -261,8 +297,10 @@ def _begin(
     order: Order, found: _Found, undone: Undo, clock: Clock, begun_at: datetime | None
 ) -> Procedure[Started]:
     running = found.connection.is_syncing
-    joins = running and order.when_running in {"attach", "queue"}
-    queue = joins and (order.when_running == "queue" or order.resync)  # a sync is no re-sync
+    # A sync is no re-sync, and Fivetran completes a running one before it: so do we. One that is being stopped,
+    # since the connection is paused, is not to be shared either.
+    queue = running and (order.when_running == "queue" or order.resync or found.connection.paused)
+    joins = queue or (running and order.when_running == "attach")
     ticket = Ticket.of(
         found.connection,
         aim=Aim.RUNNING if joins else Aim.TRIGGERED,
@@ -275,6 +313,7 @@ def _begin(
         reschedule_wait=order.reschedule_wait,
         poll_frequency=order.poll_frequency,
         historical=order.resync,
+        until_not_historical=order.resync and order.scope is None and not queue,
     )
     if joins:
         what = "waiting for it to end before ours" if queue else "it is taken as ours"
@@ -291,11 +330,11 @@ def _begin(
 def _id_of_the_running(ticket: Ticket, clock: Clock) -> Procedure[str | None]:
     """Which sync runs, so that it is not taken for ours; ``None`` where no history tells."""
     for seconds in LOOKS_FOR_THE_RUNNING:
+        yield Pause(clock() + timedelta(seconds=seconds))  # one that began a moment ago may not show yet
         entries = yield from history_of(ticket, clock)
         running = next((entry.sync_id for entry in entries or () if entry.is_running), None)
         if entries is None or running is not None:
             return running
-        yield Pause(clock() + timedelta(seconds=seconds))  # it began a moment ago and does not show yet
     return None
 
 

@@ -36,7 +36,7 @@ class Aim(StrEnum):
     NEXT_END = "next_end"
     """The first to end after the ticket was taken, whoever started it."""
     SUCCESS_AFTER = "success_after"
-    """Any that ends well at or after the time of the ticket, and then was the last to end."""
+    """Any that ends well at or after the time of the ticket; a failure since then ends the wait badly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,9 @@ class Ticket:
     rescheduled_for: datetime | None = None
     historical: bool = False
     """Whether a historical sync is awaited, which may take days."""
+    until_not_historical: bool = False
+    """A re-sync of everything is awaited: a sync that ends while Fivetran still calls the next one historical is
+    not it."""
     other_sync_id: str | None = None
     """A sync that ran when the ticket was taken and is *not* the awaited one."""
     timeout: timedelta | None = None

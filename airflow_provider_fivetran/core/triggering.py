@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Trigger", "history_of"]
 
-# After an answer was lost: pauses between looks for a sign of the sync, in seconds. An error answer of a server is
-# a weaker hint that the trigger took than no answer at all.
+# After an answer was lost: pauses before looks for a sign of the sync, in seconds. An error answer of a server is a
+# weaker hint that the trigger took than no answer at all. A forced start may take Fivetran a minute, and sent again
+# it would stop the sync that the first one started.
 LOOKS_AFTER_LOST_ANSWER = (1, 2, 4, 8, 15, 30)
 LOOKS_AFTER_SERVER_ERROR = (1, 2, 4, 8)
+LOOKS_AFTER_LOST_RESTART = (1, 2, 4, 8, 15, 30, 30, 30)
 LOOKS_AFTER_CONFLICT = (1, 2, 4, 8)
 MOST_TRIGGERS = 3
 MOST_HISTORY_PAGES = 3
@@ -96,7 +98,7 @@ class Trigger:
                 f"looking whether it took: {lost}",
                 is_warning=True,
             )
-            if (yield from self._took(looks)):
+            if (yield from self._took(LOOKS_AFTER_LOST_RESTART if self._restarts else looks)):
                 yield Note(f"{self._order.connection_id}: the trigger took")
                 return sent_at
             if self._order.resync:
@@ -120,6 +122,7 @@ class Trigger:
     def _took(self, looks: tuple[int, ...]) -> Procedure[bool]:
         """Whether a sync shows itself that began after the ticket was taken."""
         for seconds in looks:
+            yield Pause(self._clock() + timedelta(seconds=seconds))
             try:
                 call = get_connection(self._order.connection_id)
                 found = (yield from ask_patiently(call, self._clock, patience=PATIENCE)).value
@@ -129,7 +132,6 @@ class Trigger:
                 raise self._uncertain(error) from error
             if (yield from self._shows(found)):
                 return True
-            yield Pause(self._clock() + timedelta(seconds=seconds))
         return (yield from self._was_there())
 
     def _was_there(self) -> Procedure[bool]:

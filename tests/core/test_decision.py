@@ -328,6 +328,22 @@ def test_by_the_timestamps(expected, wanted, found, seconds, more):
             history=[entry("completed", -600, 30, "other")],
         ),
         rule(
+            "a success while Fivetran still has the re-sync to come is not the re-sync",
+            Waiting,
+            ticket(until_not_historical=True),
+            connection(succeeded_at=at(30), is_historical=True),
+            40,
+            history=[entry("completed", 2, 30, "ordinary")],
+        ),
+        rule(
+            "a success after which nothing historical is to come is the re-sync",
+            Succeeded,
+            ticket(until_not_historical=True),
+            NEW_SUCCESS,
+            40,
+            history=[entry("completed", 2, 30)],
+        ),
+        rule(
             "a sync that had begun unseen is ours if it outlived the trigger, which only joined it",
             Succeeded,
             ticket(),

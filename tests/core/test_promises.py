@@ -119,7 +119,7 @@ def waits(draw, wanted=None, found=None, history=histories):
 
 
 def limit(wanted, seen):
-    return wanted.deadline(historical=seen.connection.status.is_historical)
+    return wanted.deadline(historical=seen.was_historical)
 
 
 # --- the decision ---------------------------------------------------------------------------------------------

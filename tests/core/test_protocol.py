@@ -24,6 +24,7 @@ from airflow_provider_fivetran.core.protocol import (
     next_page,
     read_answer,
 )
+from airflow_provider_fivetran.core.retrying import may_repeat
 
 CALL = get_connection("c")
 TRIGGER = sync_connection("c")
@@ -120,12 +121,32 @@ def test_a_long_error_is_shortened():
     assert len(str(caught.value)) < 700
 
 
-def test_only_an_answer_in_json_says_that_something_does_not_exist():
+@pytest.mark.parametrize("body", [b"<html>No</html>", b"", b"[1]", b'"no"'])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 407, 408, 413, 418, 425, 451])
+def test_only_an_answer_in_json_is_a_refusal_of_fivetrans(status, body):
     """A page in place of JSON comes from something on the way, and must not end a wait."""
     with pytest.raises(errors.FivetranUnexpectedAnswer) as caught:
-        read(status=404, body=b"<html>Not Found</html>")
-    assert caught.value.status == 404
+        read(status=status, body=body)
+    assert caught.value.status == status
     assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("body", [b"<html>No</html>", b"", {"code": "Some"}])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, errors.FivetranUnauthorized), (409, errors.FivetranConflict)]
+)
+def test_a_key_is_refused_and_a_conflict_told_whatever_comes_with_it(status, kind, body):
+    with pytest.raises(kind):
+        read(status=status, body=body)
+
+
+@pytest.mark.parametrize("status", [408, 425])
+def test_an_answer_about_the_moment_is_not_for_good(status):
+    with pytest.raises(errors.FivetranUnexpectedAnswer, match="Some: words") as caught:
+        read(status=status, body={"code": "Some", "message": "words"})
+    assert not caught.value.permanent
+    assert may_repeat(CALL, caught.value)
+    assert not may_repeat(TRIGGER, caught.value)
 
 
 @pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 304, 308, 399])

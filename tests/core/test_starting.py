@@ -17,6 +17,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranRateLimited,
     FivetranServerError,
     FivetranSyncRunning,
+    FivetranSyncTimeout,
     FivetranTriggerUncertain,
     FivetranUnauthorized,
     FivetranUnexpectedAnswer,
@@ -587,6 +588,7 @@ def test_a_restart_that_did_not_take_is_sent_once_more():
     fivetran = Fivetran(look=SYNCING, sync=[LOST, None], history=history)
     assert isinstance(begin(fivetran, when_running="restart"), Started)
     assert fivetran.requests.count(RESTART) == 2
+    assert sum(fivetran.pauses) >= 90  # Fivetran may need a minute to stop the other sync
 
 
 # --- conflicts ------------------------------------------------------------------------------------------------
@@ -606,6 +608,38 @@ def test_a_conflict_without_a_sync_is_a_refusal():
     assert fivetran.requests.count(SYNC) == 1
 
 
+def test_a_restart_that_would_be_a_resync_waits_for_the_running_sync_first():
+    fivetran = Fivetran(look=SYNCING)
+    assert begin(fivetran, resync=True, when_running="restart").then_start_ours
+    assert fivetran.requests == [LOOK]
+
+
+def test_a_sync_that_unpausing_started_is_not_the_resync():
+    fivetran = Fivetran(look=[PAUSED, SYNCING], change=PAUSED)
+    assert begin(fivetran, resync=True, when_paused="unpause").then_start_ours
+    assert fivetran.requests == [LOOK, change(paused=False), LOOK]
+
+
+def test_a_sync_that_a_pause_is_stopping_is_not_shared():
+    fivetran = Fivetran(look=connection("syncing", paused=True), change=PAUSED)
+    assert begin(fivetran, when_paused="unpause").then_start_ours
+
+
+def test_a_start_that_comes_again_after_the_deadline_starts_nothing():
+    fivetran = Fivetran(look=IDLE)
+    with pytest.raises(FivetranSyncTimeout, match="nothing was started"):
+        begin(fivetran, timeout=timedelta(hours=1), begun_at=at(-3601))
+    assert fivetran.requests == []
+
+
+@pytest.mark.parametrize(
+    "policy", ["when_running", "when_paused", "when_broken", "when_rescheduled", "schedule_type"]
+)
+def test_a_policy_that_does_not_exist_is_refused(policy):
+    with pytest.raises(ValueError, match=rf"{policy} is 'Attach'; allowed are '"):
+        Order(connection_id="c", **{policy: "Attach"})
+
+
 def test_a_running_sync_that_the_history_does_not_show_yet_is_looked_for_again():
     history = [(), (entry("running", -1, sync_id="other"),)]
     fivetran = Fivetran(look=SYNCING, history=history)
@@ -616,7 +650,7 @@ def test_a_running_sync_that_the_history_does_not_show_yet_is_looked_for_again()
 def test_a_running_sync_that_no_history_shows_is_restarted_all_the_same():
     fivetran = Fivetran(look=SYNCING)
     assert begin(fivetran, when_running="restart").ticket.other_sync_id is None
-    assert fivetran.requests == [LOOK, HISTORY, HISTORY, RESTART]
+    assert fivetran.requests == [LOOK, HISTORY, HISTORY, HISTORY, RESTART]
 
 
 def test_a_conflict_at_a_restart_is_a_refusal():
