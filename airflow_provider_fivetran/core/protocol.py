@@ -65,6 +65,10 @@ _ERRORS: Mapping[int, type[FivetranApiError]] = {
     404: FivetranNotFound,
     409: FivetranConflict,
 }
+# What these say holds whatever comes with them.
+_ERRORS_WITHOUT_WORDS = frozenset({401, 409})
+# Neither is a word about the request: the same request may be answered the next time.
+_TOO_SLOW_OR_EARLY = frozenset({408, 425})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,10 +296,12 @@ def _error_of(
         return FivetranRateLimited(message, status=status, code=code, retry_after=_retry_after(headers))
     if status >= 500:  # noqa: PLR2004
         return FivetranServerError(message, status=status, code=code)
-    if envelope is None and status == 404:  # noqa: PLR2004
-        # Fivetran's own 404 is JSON; a page instead comes from something in between, and says nothing about
-        # the connection.
+    if envelope is None and status not in _ERRORS_WITHOUT_WORDS:
+        # Fivetran's own refusals are JSON; a page instead comes from something in between, and says nothing about
+        # the key or the connection.
         return FivetranUnexpectedAnswer(f"{message}, and not in JSON", status=status)
+    if status in _TOO_SLOW_OR_EARLY:
+        return FivetranUnexpectedAnswer(message, status=status, code=code)
     return _ERRORS.get(status, FivetranApiError)(message, status=status, code=code)
 
 
