@@ -156,6 +156,14 @@ class Settings:
     """Seconds that one answer may take, from the request to the last byte."""
     user_agent: str = "airflow-provider-fivetran"
 
+    @property
+    def heeds_environment(self) -> bool:
+        """Whether proxies and certificates of the environment apply.
+
+        Not to a loopback address without TLS: a proxy would be sent the secret in the clear, over a network.
+        """
+        return self.base_url.startswith("https://")
+
     def headers(self) -> dict[str, str]:
         return {
             "Authorization": self.credentials.header,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -65,19 +68,18 @@ class Line:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._settings: Settings | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: _Sessions | None = None
         self._choosing = asyncio.Lock()
         self._refused_until = 0.0
 
     async def __aenter__(self) -> Self:
-        # ``trust_env`` is what makes proxies from the environment work.
-        self._session = aiohttp.ClientSession(trust_env=True)
+        self._sessions = _Sessions()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._sessions is not None:
+            sessions, self._sessions = self._sessions, None
+            await sessions.close()
 
     async def exchange(self, call: Call[T]) -> Answer[T]:
         """Send a call once; once more with another key if this one is refused, for then nothing was done."""
@@ -118,7 +120,7 @@ class Line:
         return True
 
     async def _send(self, call: Call[T], settings: Settings) -> Answer[T]:
-        if self._session is None:
+        if self._sessions is None:
             raise RuntimeError("the line is used outside of its 'async with'")
         headers = settings.headers()
         # By a middleware and not as a header: with ``trust_env`` the session also takes credentials from ~/.netrc,
@@ -127,7 +129,8 @@ class Line:
         # Of the wait for a free connection of the pool only the total is a limit.
         connect = min(CONNECT_TIMEOUT, settings.timeout)
         try:
-            async with self._session.request(
+            session = await self._sessions.suited_to(settings)
+            async with session.request(
                 call.method,
                 settings.base_url + call.path,
                 params=dict(call.params),
@@ -143,6 +146,47 @@ class Line:
             raise _unreachable(call, settings, error, maybe_received=False) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(call, settings, error, maybe_received=True) from error
+
+
+class _Sessions:
+    """The sessions of a line: one that heeds the environment and one that does not, each opened on first use."""
+
+    def __init__(self) -> None:
+        self._open: dict[str | None, aiohttp.ClientSession] = {}
+
+    async def suited_to(self, settings: Settings) -> aiohttp.ClientSession:
+        """The session for these settings.
+
+        :raises OSError: the certificates that the environment names cannot be read.
+        """
+        bundle = _ca_bundle() if settings.heeds_environment else None
+        which = (bundle or "") if settings.heeds_environment else None
+        if which not in self._open:
+            # Reading certificates takes some hundredths of a second.
+            tls = await asyncio.to_thread(_trusting, bundle) if bundle else True
+            if which not in self._open:  # another call may have been faster
+                # ``trust_env`` is what makes proxies from the environment work.
+                self._open[which] = aiohttp.ClientSession(
+                    trust_env=settings.heeds_environment, connector=aiohttp.TCPConnector(ssl=tls)
+                )
+        return self._open[which]
+
+    async def close(self) -> None:
+        for session in self._open.values():
+            await session.close()
+        self._open.clear()
+
+
+def _ca_bundle() -> str | None:
+    """Where ``requests`` looks for certificates, and so does the worker's transport."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
+
+
+def _trusting(bundle: str) -> ssl.SSLContext:
+    is_directory = Path(bundle).is_dir()
+    return ssl.create_default_context(
+        cafile=None if is_directory else bundle, capath=bundle if is_directory else None
+    )
 
 
 _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[Line, int]]] = WeakKeyDictionary()

@@ -135,6 +135,7 @@ class BlockingTransport:
 
     def _use(self, settings: Settings) -> None:
         self.settings = settings
+        self.session.trust_env = settings.heeds_environment
         headers = settings.headers()
         # As ``auth`` and not as a plain header: for a request without ``auth`` the session would look for
         # credentials in ~/.netrc and put those in place of ours.
@@ -182,7 +183,8 @@ class BlockingTransport:
             raise self._unreachable(call, error, maybe_received=False) from error
         except requests.ConnectionError as error:
             raise self._unreachable(call, error, maybe_received=not _was_never_sent(error)) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        # A bare OSError: the file that REQUESTS_CA_BUNDLE names does not exist.
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unreachable(call, error, maybe_received=True) from error
 
     def _unreachable(self, call: Call[Any], error: Exception, *, maybe_received: bool) -> FivetranUnreachable:

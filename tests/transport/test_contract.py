@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
+import ssl
+import threading
 import time
 import traceback
 from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 import pytest
@@ -117,6 +121,8 @@ def no_proxies(monkeypatch):
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -434,12 +440,13 @@ def test_a_small_answer_that_unpacks_beyond_all_measure_is_broken_off(wire):
 # --- proxies and ~/.netrc -------------------------------------------------------------------------------------
 
 
-def test_a_proxy_of_the_environment_is_used(wire, monkeypatch):
-    proxy, client = wire(envelope(id="c"))
-    client = Client(client.kind, "http://localhost:1")
-    monkeypatch.setenv("http_proxy", proxy.url)
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_a_secret_to_this_machine_does_not_go_through_a_proxy(client, wire, monkeypatch, variable):
+    """The request would cross the network to the proxy in the clear."""
+    proxy, _ = wire(envelope(id="c"))
+    monkeypatch.setenv(variable, proxy.url)
     client.send(LOOK)
-    assert proxy.lines == ["GET http://localhost:1/v1/connections/c HTTP/1.1"]
+    assert proxy.heads == []
 
 
 def test_a_proxy_is_used_for_https_and_sees_no_secret(wire, monkeypatch):
@@ -461,12 +468,16 @@ def test_a_proxy_that_asks_for_a_password_gets_that_and_not_ours(wire, monkeypat
     assert "proxy-password" not in shown(error)
 
 
-def test_no_proxy_is_honoured(client, wire, monkeypatch):
-    proxy, _ = wire(http(502))
-    monkeypatch.setenv("http_proxy", proxy.url)
+def test_no_proxy_is_honoured(wire, monkeypatch):
+    proxy, client = wire(http(403))
+    client = Client(client.kind, f"https://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("https_proxy", proxy.url)
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
-    client.send(LOOK)
+    client.fails(LOOK, FivetranUnreachable)
     assert proxy.lines == []
+    monkeypatch.delenv("no_proxy")
+    client.fails(LOOK, FivetranUnreachable)
+    assert proxy.lines != []
 
 
 def test_a_netrc_never_replaces_our_credentials(wire, monkeypatch, tmp_path):
@@ -478,6 +489,84 @@ def test_a_netrc_never_replaces_our_credentials(wire, monkeypatch, tmp_path):
     server, client = wire(envelope(id="c"))
     client.send(LOOK)
     assert server.header("Authorization") == f"Basic {ENCODED}"
+
+
+# --- certificates ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory):
+    """The address of a server with a certificate of its own, and the file of that certificate."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate = folder / "certificate.pem"
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.write_bytes(own_certificate(folder / "key.pem"))
+    tls.load_cert_chain(certificate, folder / "key.pem")
+
+    class Answers(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.wfile.write(envelope(id="c"))
+
+        def log_message(self, *_args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        server.handle_error = lambda *_args: None
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"https://127.0.0.1:{server.server_port}", certificate
+        server.shutdown()
+
+
+def own_certificate(key_file):
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "here")])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(utcnow() - timedelta(days=1))
+        .not_valid_after(utcnow() + timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_certificates_of_the_environment_are_trusted(kind, certified, monkeypatch, variable):
+    url, certificate = certified
+    monkeypatch.setenv(variable, str(certificate))
+    (answer,) = Client(kind, url).send(LOOK)
+    assert answer.value.id == "c"
+
+
+def test_other_certificates_are_not_trusted(kind, certified):
+    url, _ = certified
+    assert "CERTIFICATE_VERIFY_FAILED" in str(Client(kind, url).fails(LOOK, FivetranUnreachable))
+
+
+def test_certificates_that_are_not_there_are_an_error_of_this_package(kind, certified, monkeypatch, tmp_path):
+    url, _ = certified
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "not_there.pem"))
+    Client(kind, url).fails(LOOK, FivetranUnreachable)
 
 
 # --- secrets --------------------------------------------------------------------------------------------------
