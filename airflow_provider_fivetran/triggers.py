@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
 from airflow_provider_fivetran.core.starting import Undo
 from airflow_provider_fivetran.core.stopping import stop
@@ -20,7 +21,7 @@ from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.killing import is_over
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 
     from airflow_provider_fivetran.core.protocol import Settings
     from airflow_provider_fivetran.core.steps import Note, Procedure
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["FivetranSyncTrigger"]
 
 T = TypeVar("T")
+
+# Seconds that Airflow may take to give a connection.
+LONGEST_READ = 30.0
+
+# The event loop itself keeps no task alive.
+_unfinished: set[asyncio.Future[Any]] = set()
 
 
 class FivetranSyncTrigger(BaseTrigger):
@@ -86,6 +93,10 @@ class FivetranSyncTrigger(BaseTrigger):
             event = write_event(BrokenOff(error))
         except (ValueError, AirflowException) as error:  # an unusable ticket or Airflow connection
             event = write_event(BrokenOff(FivetranError(str(error))))
+        except Exception as error:
+            # Without an event Airflow would only say that the trigger failed.
+            self.log.exception("the wait ended in an error of this program")
+            event = write_event(BrokenOff(FivetranError(f"{type(error).__name__}: {error}")))
         yield TriggerEvent(event if self.errand is None else {**event, "errand": self.errand})
 
     async def on_kill(self) -> None:
@@ -108,26 +119,57 @@ class FivetranSyncTrigger(BaseTrigger):
     async def _drive(self, procedure: Procedure[T]) -> T:
         # Importing aiohttp takes a few tenths of a second, which must not be taken from the triggerer's loop.
         aio = await asyncio.to_thread(import_module, "airflow_provider_fivetran.transport.aio")
-        async with aio.shared_line(self.fivetran_conn_id, self._keys) as line:
+        async with aio.shared_line(self.fivetran_conn_id, partial(_keys_of, self.fivetran_conn_id)) as line:
             transport = aio.AsyncTransport(
                 line, attempts=self.retry_limit, pause=self.retry_delay, note=self._log_note
             )
             result: T = await transport.drive(procedure)
             return result
 
-    async def _keys(self) -> AsyncIterator[Settings]:
-        """The key of the Airflow connection as it is now, and then that of its fallback."""
-        from airflow.providers.common.compat.connection import (  # noqa: PLC0415
-            get_async_connection,
-            get_async_extra_dejson,
-        )
-
-        conn_id: str | None = self.fivetran_conn_id
-        while conn_id is not None:
-            conn = await get_async_connection(conn_id)
-            extra = await get_async_extra_dejson(conn)
-            yield FivetranHook.settings_of(conn, extra)
-            conn_id = FivetranHook.fallback_of(extra) if conn_id == self.fivetran_conn_id else None
-
     def _log_note(self, note: Note) -> None:
         (self.log.warning if note.is_warning else self.log.info)("%s", note.text)
+
+
+async def _keys_of(conn_id: str) -> AsyncGenerator[Settings, None]:
+    """The key of the Airflow connection as it is now, and then that of its fallback.
+
+    :raises AirflowNotFoundException: Airflow knows no such connection.
+    :raises ValueError: it cannot be used as it is.
+    :raises FivetranUnreachable: it cannot be read at the moment.
+    """
+    reading: str | None = conn_id
+    while reading is not None:
+        conn, extra = await _finished(_read(reading), what=f"the Airflow connection {reading!r}")
+        yield FivetranHook.settings_of(conn, extra)
+        reading = FivetranHook.fallback_of(extra) if reading == conn_id else None
+
+
+async def _read(conn_id: str) -> tuple[Any, dict[str, Any]]:
+    from airflow.providers.common.compat.connection import (  # noqa: PLC0415
+        get_async_connection,
+        get_async_extra_dejson,
+    )
+
+    conn = await get_async_connection(conn_id)
+    return conn, await get_async_extra_dejson(conn)
+
+
+async def _finished(reading: Coroutine[Any, Any, T], *, what: str) -> T:
+    """The result of asking Airflow, whose channel bears no question that is broken off, but within a time limit."""
+    task = asyncio.ensure_future(reading)
+    _unfinished.add(task)
+    task.add_done_callback(_forget)
+    try:
+        return await asyncio.wait_for(asyncio.shield(task), LONGEST_READ)
+    except (AirflowNotFoundException, ValueError):
+        raise
+    except Exception as error:
+        raise FivetranUnreachable(
+            f"{what} cannot be read at the moment: {type(error).__name__}", maybe_received=False
+        ) from error
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    _unfinished.discard(task)
+    if not task.cancelled():
+        task.exception()  # whoever waited for it may be gone; nobody needs to hear of it then

@@ -7,8 +7,9 @@ import logging
 import os
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
@@ -21,7 +22,6 @@ from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.endpoints import get_account
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
-    FivetranForbidden,
     FivetranUnauthorized,
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
@@ -37,7 +37,7 @@ from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_rep
 from airflow_provider_fivetran.core.steps import Note, Pause
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable
 
     from airflow_provider_fivetran.core.protocol import Answer, Call
     from airflow_provider_fivetran.core.steps import Procedure
@@ -48,10 +48,14 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Keys: TypeAlias = Callable[[], AsyncIterator[Settings]]
+Keys: TypeAlias = Callable[[], AsyncGenerator[Settings, None]]
 
 # When every key was refused, the others who meet the same refusal do not ask for keys again for so many seconds.
 PAUSE_AFTER_REFUSAL = 10.0
+# The same for keys that cannot be read.
+PAUSE_AFTER_FAILED_READ = 10.0
+# Seconds that a key may take to prove itself: all other waits wait for that.
+PROBE_TIMEOUT = 20.0
 # Above this size an answer is read in a thread, so that the loop is not held up.
 LARGE_ANSWER = 256 * 1024
 
@@ -62,6 +66,9 @@ class Line:
     A refused key is replaced once for all of them: the first that is refused looks for another key, the others
     wait for it and go on with what it found.
 
+    Keys that cannot be read now are no reason to end a wait that goes on: that is reported as
+    :class:`FivetranUnreachable`. Only at the very first read an error of another kind comes out as it is.
+
     :param keys: gives the settings to work with, the preferred first, read anew at each call.
     """
 
@@ -71,6 +78,8 @@ class Line:
         self._sessions: _Sessions | None = None
         self._choosing = asyncio.Lock()
         self._refused_until = 0.0
+        self._failed_until = 0.0
+        self._failure: Exception = FivetranError()
 
     async def __aenter__(self) -> Self:
         self._sessions = _Sessions()
@@ -90,34 +99,72 @@ class Line:
             return await self._send(call, await self._replaced(settings, refusal))
 
     async def _chosen(self) -> Settings:
+        if self._settings is not None and not self._choosing.locked():
+            return self._settings
         async with self._choosing:
             if self._settings is None:
-                self._settings = await anext(aiter(self._keys()))
+                async with self._reading():
+                    self._settings = await self._preferred()
             return self._settings
+
+    async def _preferred(self) -> Settings:
+        async with aclosing(self._keys()) as keys:
+            return await anext(keys)
 
     async def _replaced(self, refused: Settings, refusal: FivetranUnauthorized) -> Settings:
         async with self._choosing:
             if self._settings is not None and self._settings.credentials != refused.credentials:
                 return self._settings  # another wait was here first
-            now = asyncio.get_running_loop().time()
-            if now < self._refused_until:
+            if _now() < self._refused_until:
                 raise refusal
-            async for candidate in self._keys():
+            async with self._reading():
+                found = await self._accepted(refused)
+            if found is None:
+                self._refused_until = _now() + PAUSE_AFTER_REFUSAL
+                raise refusal
+            log.warning(KEY_REPLACED, refused.conn_id, found.conn_id)
+            self._settings = found
+            return found
+
+    async def _accepted(self, refused: Settings) -> Settings | None:
+        async with aclosing(self._keys()) as keys:
+            async for candidate in keys:
                 if candidate.credentials != refused.credentials and await self._accepts(candidate):
-                    log.warning(KEY_REPLACED, refused.conn_id, candidate.conn_id)
-                    self._settings = candidate
                     return candidate
-            self._refused_until = now + PAUSE_AFTER_REFUSAL
-            raise refusal
+        return None
 
     async def _accepts(self, candidate: Settings) -> bool:
+        """Whether Fivetran knows the key. No answer is no refusal: then the call itself will show it."""
         try:
-            await self._send(get_account(), candidate)
+            await self._send(get_account(), replace(candidate, timeout=min(candidate.timeout, PROBE_TIMEOUT)))
         except FivetranUnauthorized:
             return False
-        except FivetranForbidden:
-            pass  # a key that Fivetran knows
+        except FivetranError:
+            pass
         return True
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[None]:
+        """Read keys; after a failure, those who wait for the same are told of it instead of each trying again."""
+        if _now() < self._failed_until:
+            raise self._failure.with_traceback(None)
+        try:
+            yield
+        except Exception as error:
+            self._failure = self._to_endure(error)
+            self._failed_until = _now() + PAUSE_AFTER_FAILED_READ
+            if self._failure is error:
+                raise
+            raise self._failure from error
+
+    def _to_endure(self, error: Exception) -> Exception:
+        if isinstance(error, FivetranError) or self._settings is None:
+            return error
+        return FivetranUnreachable(
+            f"the Airflow connection {self._settings.conn_id!r} or its fallback cannot be used now: "
+            f"{type(error).__name__}",
+            maybe_received=False,
+        )
 
     async def _send(self, call: Call[T], settings: Settings) -> Answer[T]:
         if self._sessions is None:
@@ -209,6 +256,10 @@ async def shared_line(conn_id: str, keys: Keys) -> AsyncIterator[Line]:
         else:
             del lines[conn_id]
             await line.__aexit__()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class AsyncTransport:

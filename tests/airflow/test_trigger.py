@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
 import subprocess
 import sys
 import time
+import weakref
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_provider_fivetran import triggers
 from airflow_provider_fivetran.core.events import BrokenOff, read_event
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
 from airflow_provider_fivetran.core.verdicts import (
@@ -27,6 +30,7 @@ from airflow_provider_fivetran.core.verdicts import (
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranUnauthorized
 from airflow_provider_fivetran.operators import FivetranOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
+from airflow_provider_fivetran.transport import aio
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 from stories import CONNECTION, HISTORY, ID, TaskInstance, across_processes, all_events, execute, rebuilt
 
@@ -150,6 +154,98 @@ class TestOneEvent:
     def test_a_ticket_that_is_none(self, deferrable):
         trigger = FivetranSyncTrigger({"connection_id": ID}, deferrable.conn_id)
         assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), BrokenOff)
+
+    def test_a_mistake_of_this_program(self, deferrable, monkeypatch, caplog, capsys):
+        def mistaken(*_args):
+            raise KeyError("mistake")
+
+        monkeypatch.setattr(triggers, "watch", mistaken)
+        outcome = only_event(asyncio.run(all_events(rebuilt(by_hand(deferrable)))))
+        assert isinstance(outcome, BrokenOff)
+        assert str(outcome.error) == "KeyError: 'mistake'"
+        assert "Traceback" in caplog.text + "".join(capsys.readouterr())
+
+
+class TestUnreadableAirflowConnection:
+    """What hinders Airflow from giving its connection delays a wait, and does not end it."""
+
+    @pytest.fixture
+    def reading(self, monkeypatch):
+        """Errors that Airflow answers with, one for each read, before it gives its connection."""
+        from airflow.providers.common.compat import connection
+
+        errors, usual = [], connection.get_async_connection
+
+        async def get_async_connection(conn_id):
+            if errors:
+                raise errors.pop(0)
+            return await usual(conn_id)
+
+        monkeypatch.setattr(connection, "get_async_connection", get_async_connection)
+        monkeypatch.setattr(aio, "PAUSE_AFTER_FAILED_READ", 0.0)
+        return errors
+
+    @pytest.mark.parametrize(
+        "error", [PermissionError("vault"), RuntimeError("supervisor"), OSError("secret-backend-token")]
+    )
+    def test_at_the_first_read(self, deferrable, reading, error, caplog, capsys):
+        deferrable.add(SyncPlan(duration=0.2))
+        trigger = deferred(deferrable)
+        reading += [error] * 4
+        with caplog.at_level(logging.INFO):
+            assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), Succeeded)
+        assert reading == []
+        said = caplog.text + "".join(capsys.readouterr())
+        assert (
+            f"connection {deferrable.conn_id!r} cannot be read at the moment: {type(error).__name__}" in said
+        )
+        assert "secret-backend-token" not in said
+
+    def test_until_the_deadline(self, deferrable, reading):
+        reading += [PermissionError("vault")] * 1000
+        trigger = by_hand(deferrable, timeout=timedelta(seconds=1))
+        outcome = only_event(asyncio.run(all_events(rebuilt(trigger))))
+        assert isinstance(outcome, TimedOut)
+        assert "PermissionError" in str(outcome)
+
+    def test_that_is_never_answered(self, deferrable, monkeypatch):
+        from airflow.providers.common.compat import connection
+
+        async def never(_conn_id):
+            await asyncio.sleep(3600)
+
+        monkeypatch.setattr(connection, "get_async_connection", never)
+        monkeypatch.setattr(triggers, "LONGEST_READ", 0.05)
+        trigger = by_hand(deferrable, timeout=timedelta(seconds=0.5))
+        assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), TimedOut)
+
+    async def test_while_a_person_edits_it(self, deferrable, reading):
+        deferrable.add(SyncPlan(duration=1.5), succeeded_at=ago(hours=1))
+        trigger = await asyncio.to_thread(deferred, deferrable, fivetran_retry_limit=1)
+        waiting = asyncio.create_task(all_events(rebuilt(trigger)))
+        await asyncio.sleep(0.5)
+        deferrable.sim.add_key("new-key", "new-secret")
+        deferrable.declare(login="new-key", password="")
+        deferrable.sim.revoke("sim-key")
+        await asyncio.sleep(0.5)
+        deferrable.declare(login="new-key", password="new-secret")
+        assert isinstance(only_event(await waiting), Succeeded)
+
+    async def test_a_wait_that_ended_is_not_kept_for_the_key(self, deferrable):
+        deferrable.add(ENDLESS)
+        deferrable.sim.start_sync(ID)
+        first, second = (
+            by_hand(deferrable, aim=Aim.RUNNING, timeout=timedelta(seconds=s)) for s in (0.3, 30)
+        )
+        kept = weakref.ref(first)
+        ending = asyncio.create_task(all_events(first))
+        going = asyncio.create_task(all_events(second))
+        del first
+        await ending
+        del ending
+        gc.collect()
+        assert kept() is None
+        going.cancel()
 
 
 class TestRestarts:

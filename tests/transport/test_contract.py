@@ -39,6 +39,7 @@ from airflow_provider_fivetran.core.errors import (
 from airflow_provider_fivetran.core.protocol import MAX_ANSWER_BYTES, Credentials, Settings
 from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
 from airflow_provider_fivetran.simulator import Fault, Simulator
+from airflow_provider_fivetran.transport import aio
 from airflow_provider_fivetran.transport.aio import AsyncTransport, Line, shared_line
 from airflow_provider_fivetran.transport.blocking import BlockingTransport
 from raw_server import Drip, RawServer, elapsed, envelope, free_port, http
@@ -735,6 +736,99 @@ async def test_waits_that_meet_a_final_refusal_do_not_ask_for_keys_each(sim):
         outcomes = await asyncio.gather(*(transport.send(LOOK) for _ in range(50)), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {FivetranUnauthorized}
     assert len(reads) == 2
+
+
+OLD = Credentials.of(KEY, SECRET)
+NEW = Credentials.of("new-key", "new-secret")
+
+
+class Changing:
+    """Keys that can be changed, or made unreadable, while they are in use."""
+
+    def __init__(self, url):
+        self.now = [Settings(credentials=OLD, base_url=url, conn_id="old")]
+        self.error = None
+        self.reads = 0
+        self.closed = 0
+
+    async def __call__(self):
+        self.reads += 1
+        try:
+            if self.error is not None:
+                raise self.error
+            for settings in self.now:
+                yield settings
+        finally:
+            self.closed += 1
+
+
+async def test_keys_that_cannot_be_read_at_first_are_read_once_for_all(sim):
+    keys = Changing(sim.url)
+    keys.error = LookupError("there is no such connection")
+    async with Line(keys) as line:
+        transport = AsyncTransport(line, attempts=1)
+        outcomes = await asyncio.gather(*(transport.send(LOOK) for _ in range(50)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {LookupError}
+    assert keys.reads == 1
+
+
+@pytest.mark.parametrize("error", [ValueError(f"half of {SECRET}"), PermissionError("no"), KeyError("x")])
+async def test_keys_that_cannot_be_read_during_a_wait_are_no_refusal(sim, monkeypatch, error):
+    keys = Changing(sim.url)
+    async with Line(keys) as line:
+        transport = AsyncTransport(line, attempts=1)
+        await transport.send(LOOK)
+        sim.revoke(KEY)
+        keys.error = error
+        outcomes = await asyncio.gather(*(transport.send(LOOK) for _ in range(50)), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {FivetranUnreachable}
+        assert keys.reads == 2
+        for outcome in outcomes:
+            assert not outcome.maybe_received
+            assert "'old'" in str(outcome)
+            assert type(error).__name__ in str(outcome)
+            assert SECRET not in str(outcome)
+        sim.add_key("new-key", "new-secret")
+        keys.error, keys.now = None, [replace(keys.now[0], credentials=NEW)]
+        monkeypatch.setattr(line, "_failed_until", 0.0)  # as after a while
+        assert (await transport.send(LOOK)).value.id == "c"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 403},
+        {"kind": "status", "status": 500},
+        {"kind": "html"},
+        {"kind": "reset"},
+        {"kind": "slow", "delay": 3},
+    ],
+    ids=lambda fault: f"{fault['kind']}{fault.get('status', '')}",
+)
+async def test_only_a_refusal_speaks_against_another_key_and_the_proof_is_short(sim, monkeypatch, fault):
+    monkeypatch.setattr(aio, "PROBE_TIMEOUT", 0.3)
+    keys = Changing(sim.url)
+    keys.now.append(replace(keys.now[0], credentials=NEW, conn_id="new"))
+    sim.add_key("new-key", "new-secret")
+    sim.faults.add(Fault(**fault, path="/v1/account/info", times=None))
+    async with Line(keys) as line:
+        transport = AsyncTransport(line, attempts=1)
+        await transport.send(LOOK)
+        sim.revoke(KEY)
+        begin = time.monotonic()
+        assert (await transport.send(LOOK)).value.id == "c"
+        assert elapsed(begin) < 2
+    assert keys.closed == keys.reads == 2
+
+
+async def test_a_key_in_use_is_had_without_waiting(sim):
+    keys = Changing(sim.url)
+    async with Line(keys) as line:
+        await AsyncTransport(line).send(LOOK)
+        turns = line._choosing.acquire
+        line._choosing.acquire = None
+        await AsyncTransport(line).send(LOOK)
+        line._choosing.acquire = turns
 
 
 async def test_a_shared_line_is_closed_by_the_last_that_leaves(sim):
