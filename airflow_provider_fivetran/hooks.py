@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
@@ -19,15 +19,18 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnauthorized,
     FivetranUnreachable,
 )
+from airflow_provider_fivetran.core.events import error_of
 from airflow_provider_fivetran.core.protocol import DEFAULT_TIMEOUT, Credentials, Settings, base_url_of
-from airflow_provider_fivetran.core.starting import Order, Started, Undo, start, undo
+from airflow_provider_fivetran.core.starting import Order, Started, Undo, start
 from airflow_provider_fivetran.core.steps import ask_pages
 from airflow_provider_fivetran.core.stopping import stop
+from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
+from airflow_provider_fivetran.core.verdicts import TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from airflow_provider_fivetran.core.models import (
         Account,
@@ -36,11 +39,11 @@ if TYPE_CHECKING:
         Group,
         SyncHistoryEntry,
     )
+    from airflow_provider_fivetran.core.policies import WhenBroken
     from airflow_provider_fivetran.core.protocol import Call, Page
-    from airflow_provider_fivetran.core.starting import Start
-    from airflow_provider_fivetran.core.steps import Note
+    from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.ticket import Ticket
-    from airflow_provider_fivetran.core.verdicts import Ended, TriggerAgain
+    from airflow_provider_fivetran.core.verdicts import SyncRecord
     from airflow_provider_fivetran.transport.blocking import BlockingTransport
 
 __all__ = ["FivetranHook"]
@@ -324,45 +327,96 @@ class FivetranHook(BaseHook):
 
     # --- syncs ------------------------------------------------------------------------------------------------
 
-    def start_sync(self, connection_id: str, **policies: Any) -> Ticket:
-        """Start a sync, or find the one that is running, and take a ticket for it.
+    def start_sync(
+        self,
+        connection_id: str,
+        *,
+        when_running: Literal["attach", "restart", "fail"] = "attach",
+        when_paused: Literal["fail", "unpause"] = "fail",
+        when_broken: WhenBroken = "try",
+        timeout: timedelta | None = None,
+        start_timeout: timedelta = DEFAULT_START_TIMEOUT,
+        poll_frequency: timedelta | None = None,
+    ) -> Ticket:
+        """Start a sync, or join the one that is running, and take a ticket for it.
 
-        A trigger whose answer is lost is not sent again before it is known not to have taken.
+        A trigger whose answer is lost is not sent again before it is known not to have taken. What needs somebody
+        to be there afterwards (to queue, to put things back, to skip) is for the operator.
 
-        :param policies: fields of :class:`airflow_provider_fivetran.core.starting.Order`, such as
-            ``when_running="restart"`` or ``when_paused="unpause"``.
+        :param when_running: a sync is running: take it as ours, stop it and start ours, or an error.
+        :param when_paused: the connection is paused: an error, or unpause it and leave it so.
+        :param when_broken: its setup is broken: try, run the setup tests first, or an error.
+        :param timeout: limit of the wait; unset: 24 hours, 7 days for a historical sync.
+        :param start_timeout: within this the sync must show itself; 1 hour.
+        :param poll_frequency: pause between two looks; unset: chosen by the age of the wait.
         :return: the ticket to give to :meth:`wait_for_sync`.
+        :raises ValueError: a policy that does not exist, or is for the operator only.
         :raises FivetranRefused: (one of its kinds) a policy forbids to start.
         :raises FivetranTriggerUncertain: it cannot be told whether the trigger took.
+        :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for five minutes.
         """
-        started = self.start(Order(connection_id=connection_id, **policies))
-        if not isinstance(started, Started):
-            raise FivetranError(f"no sync of {connection_id} was started: {started}")
+        for name, value, allowed in (
+            ("when_running", when_running, ("attach", "restart", "fail")),
+            ("when_paused", when_paused, ("fail", "unpause")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} is {value!r}; allowed here are {', '.join(map(repr, allowed))}")
+        order = Order(
+            connection_id=connection_id,
+            when_running=when_running,
+            when_paused=when_paused,
+            when_broken=when_broken,
+            timeout=timeout,
+            start_timeout=start_timeout,
+            poll_frequency=poll_frequency,
+        )
+        return self._started(order)
+
+    def wait_for_sync(self, ticket: Ticket) -> SyncRecord:
+        """Wait, in this thread, until the sync of a ticket has ended well.
+
+        A sync that Fivetran puts off under manual scheduling is triggered again at its time.
+
+        :raises FivetranSyncError: (one of its kinds) it did not end well, or not in time.
+        :raises FivetranConnectionPaused: the connection was paused meanwhile.
+        :raises FivetranApiError: the key may no longer read the connection.
+        """
+        outcome = self.carry_out(watch(ticket, utcnow))
+        while isinstance(outcome, TriggerAgain):
+            order = Order(
+                connection_id=ticket.connection_id,
+                timeout=ticket.timeout,
+                start_timeout=ticket.start_timeout,
+                poll_frequency=ticket.poll_frequency,
+            )
+            ticket = self._started(order, begun_at=ticket.begun_at)
+            outcome = self.carry_out(watch(ticket, utcnow))
+        error = error_of(outcome)
+        if error is not None:
+            raise error
+        return outcome.record
+
+    def stop_sync(self, connection_id: str) -> None:
+        """Stop the sync that runs, by pausing the connection until it has stopped, for 45 s at most.
+
+        Fivetran has no cancel. ``paused`` is put back as it was; what fails is logged.
+        """
+        self.carry_out(stop(connection_id, Undo(), utcnow))
+
+    def carry_out(self, procedure: Procedure[T]) -> T:
+        """Carry out a procedure of the core, in this thread, until its end."""
+        return self.get_conn().drive(procedure)
+
+    def carry_out_to_pause(self, procedure: Procedure[T]) -> T | None:
+        """Carry out a procedure of the core until it ends, or wants to pause: then ``None``."""
+        _pause, result = self.get_conn().drive_to_pause(procedure)
+        return result
+
+    def _started(self, order: Order, *, begun_at: datetime | None = None) -> Ticket:
+        started = self.carry_out(start(order, utcnow, begun_at=begun_at))
+        if not isinstance(started, Started):  # only what an order of ours does not ask for
+            raise FivetranError(f"no sync of {order.connection_id} was started: {started}")
         return started.ticket
-
-    def start(self, order: Order, *, begun_at: datetime | None = None) -> Start:
-        """Start a sync under all the policies of a task."""
-        return self.get_conn().drive(start(order, utcnow, begun_at=begun_at))
-
-    def undo(self, connection_id: str, undone: Undo) -> None:
-        """Put back what a task changed in a connection."""
-        self.get_conn().drive(undo(connection_id, undone))
-
-    def stop_sync(self, connection_id: str, undone: Undo | None = None) -> None:
-        """Stop the sync that runs, by pausing the connection until it has stopped (45 s at most).
-
-        :param undone: what else to put back in the connection afterwards.
-        """
-        self.get_conn().drive(stop(connection_id, undone or Undo(), utcnow))
-
-    def wait_for_sync(self, ticket: Ticket) -> Ended | TriggerAgain:
-        """Wait, in this thread, until it is decided what became of a sync."""
-        return self.get_conn().drive(watch(ticket, utcnow))
-
-    def look_at_sync(self, ticket: Ticket) -> Ended | TriggerAgain | None:
-        """Look once; ``None`` when nothing is decided yet, or Fivetran cannot be read at the moment."""
-        _pause, outcome = self.get_conn().drive_to_pause(watch(ticket, utcnow))
-        return outcome
 
     # ----------------------------------------------------------------------------------------------------------
 

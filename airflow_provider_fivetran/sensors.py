@@ -24,6 +24,7 @@ from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import read_moment
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
 from airflow_provider_fivetran.core.verdicts import TriggerAgain
+from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink
 from airflow_provider_fivetran.raising import failing_at_once_when_pointless
@@ -158,7 +159,7 @@ class FivetranSensor(BaseSensorOperator):
                 connection_id = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
                 FivetranConnectionLink.persist(context, dashboard_link(connection_id))
                 self._ticket = self._take_ticket(context, connection_id)
-            outcome = hook.look_at_sync(self._ticket)
+            outcome = hook.carry_out_to_pause(watch(self._ticket, utcnow))
             return False if outcome is None else PokeReturnValue(True, self._conclude(context, outcome))
 
     def execute_complete(self, context: Context, event: object) -> Any:

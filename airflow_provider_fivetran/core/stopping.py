@@ -7,23 +7,30 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_fivetran.core.endpoints import change_connection, get_connection
 from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.moments import in_words
 from airflow_provider_fivetran.core.steps import Note, Pause, ask
 
 if TYPE_CHECKING:
     from airflow_provider_fivetran.core.starting import Undo
     from airflow_provider_fivetran.core.steps import Clock, Procedure
 
-__all__ = ["stop"]
+__all__ = ["PATIENCE_WHEN_KILLED", "stop"]
 
-# Airflow gives a killed task a minute by default. Fivetran itself gives up stopping a sync after as long.
+# Fivetran itself gives up stopping a sync after a minute.
 PATIENCE = timedelta(seconds=45)
+# Airflow 3 gives a killed task five seconds between SIGTERM and SIGKILL, and a connection that is still paused then
+# would stay so for good.
+PATIENCE_WHEN_KILLED = timedelta(seconds=3)
 BETWEEN_LOOKS = timedelta(seconds=1)
 
 
-def stop(connection_id: str, undone: Undo, clock: Clock) -> Procedure[None]:
+def stop(
+    connection_id: str, undone: Undo, clock: Clock, *, patience: timedelta = PATIENCE
+) -> Procedure[None]:
     """Stop the sync that runs, and put ``paused`` back as it was.
 
     :param undone: what the task that is killed had changed, which is put back in the same request.
+    :param patience: how long to wait for the sync to stop before that.
     """
     try:
         was_paused = (yield from ask(get_connection(connection_id))).value.paused
@@ -33,7 +40,7 @@ def stop(connection_id: str, undone: Undo, clock: Clock) -> Procedure[None]:
     try:
         if not was_paused:
             yield from ask(change_connection(connection_id, {"paused": True}))
-        yield from _wait_until_stopped(connection_id, clock)
+        yield from _wait_until_stopped(connection_id, clock, patience)
     except FivetranError as error:
         yield _look_there(connection_id, error)
     # Whatever went wrong: a connection that is left paused would sync no more.
@@ -54,8 +61,8 @@ def _look_there(connection_id: str, error: FivetranError) -> Note:
     )
 
 
-def _wait_until_stopped(connection_id: str, clock: Clock) -> Procedure[None]:
-    limit = clock() + PATIENCE
+def _wait_until_stopped(connection_id: str, clock: Clock, patience: timedelta) -> Procedure[None]:
+    limit = clock() + patience
     while clock() < limit:
         try:
             syncs = (yield from ask(get_connection(connection_id))).value.is_syncing
@@ -67,4 +74,7 @@ def _wait_until_stopped(connection_id: str, clock: Clock) -> Procedure[None]:
             yield Note(f"{connection_id}: the sync was stopped")
             return
         yield Pause(clock() + BETWEEN_LOOKS)
-    yield Note(f"{connection_id}: the sync did not stop within {PATIENCE}", is_warning=True)
+    yield Note(
+        f"{connection_id}: the sync was told to stop, but did not within {in_words(patience)}; look there",
+        is_warning=True,
+    )

@@ -28,9 +28,11 @@ from airflow_provider_fivetran.core.policies import (
     WhenRescheduled,
     WhenRunning,
 )
-from airflow_provider_fivetran.core.starting import Order, Skipped, Started, Undo
+from airflow_provider_fivetran.core.starting import Order, Skipped, Started, Undo, start, undo
+from airflow_provider_fivetran.core.stopping import PATIENCE_WHEN_KILLED, stop
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT, HISTORICAL_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import Ended, SyncRecord, TriggerAgain
+from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink
 from airflow_provider_fivetran.operators.errand import Errand
@@ -218,9 +220,10 @@ class FivetranOperator(BaseOperator):
             return
         hook, errand = self._at_work
         if self.when_killed == "stop" and not errand.then_start_ours:
-            hook.stop_sync(errand.connection_id, errand.undo)
-        else:  # pausing again would stop the sync that is to be left
-            hook.undo(errand.connection_id, replace(errand.undo, pause=False))
+            procedure = stop(errand.connection_id, errand.undo, utcnow, patience=PATIENCE_WHEN_KILLED)
+            hook.carry_out(procedure)
+        else:
+            self._put_back(hook, errand, leaving_the_sync=True)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Put back what was changed when the trigger died instead of sending its event."""
@@ -236,7 +239,23 @@ class FivetranOperator(BaseOperator):
         ti = context["ti"]
         noted = ti.xcom_pull(task_ids=self.task_id, key=UNDO_XCOM, map_indexes=ti.map_index)
         if noted:
-            hook.undo(noted["connection_id"], Undo.from_json(noted["undo"]))
+            errand = Errand(connection_id=noted["connection_id"], undo=Undo.from_json(noted["undo"]))
+            self._put_back(hook, errand, leaving_the_sync=True)
+
+    def _put_back(self, hook: FivetranHook, errand: Errand, *, leaving_the_sync: bool = False) -> None:
+        """Put back what the task changed. Whatever goes wrong with that, the verdict on the sync stands."""
+        undone = replace(errand.undo, pause=False) if leaving_the_sync else errand.undo
+        if undone != errand.undo:
+            self.log.warning(
+                "%s stays unpaused, because pausing it would stop a sync that may still run",
+                errand.connection_id,
+            )
+        if not undone.changes():
+            return
+        try:
+            hook.carry_out(undo(errand.connection_id, undone))
+        except Exception:  # reading the Airflow connection may fail in as many ways as there are backends
+            self.log.exception("could not put back %s in %s", undone.changes(), errand.connection_id)
 
     def _hook(self) -> FivetranHook:
         return FivetranHook(
@@ -266,9 +285,9 @@ class FivetranOperator(BaseOperator):
         following: Order | None = order
         try:
             while following is not None:
-                started = hook.start(following, begun_at=errand.begun_at)
+                started = hook.carry_out(start(following, utcnow, begun_at=errand.begun_at))
                 if not isinstance(started, Started):
-                    hook.undo(errand.connection_id, errand.undo)
+                    self._put_back(hook, errand)
                     return self._without_a_sync(context, started)
                 ticket = started.ticket
                 errand = replace(
@@ -282,7 +301,7 @@ class FivetranOperator(BaseOperator):
                 outcome = self._wait(context, hook, ticket, errand)
                 following = self._next_order(errand, outcome)
         except FivetranError:
-            hook.undo(errand.connection_id, errand.undo)
+            self._put_back(hook, errand, leaving_the_sync=True)
             raise
         return self._finish(context, hook, errand, outcome)
 
@@ -290,7 +309,7 @@ class FivetranOperator(BaseOperator):
         if self.deferrable:
             self._defer(context, ticket, errand)
         self._at_work = (hook, errand)
-        outcome = hook.wait_for_sync(ticket)
+        outcome = hook.carry_out(watch(ticket, utcnow))
         self._at_work = None
         return outcome
 
@@ -326,13 +345,14 @@ class FivetranOperator(BaseOperator):
     def _finish(
         self, context: Context, hook: FivetranHook, errand: Errand, outcome: Outcome | BrokenOff
     ) -> str | None:
-        """Put back what was changed, leave the record, and end the task as the sync ended."""
-        hook.undo(errand.connection_id, errand.undo)
+        """Leave the record, put back what was changed, and end the task as the sync ended."""
         if isinstance(outcome, BrokenOff):
+            self._put_back(hook, errand, leaving_the_sync=True)
             raise outcome.error
         if isinstance(outcome, TriggerAgain):  # followed by another start, so not an end
             raise TypeError(outcome.message)
         self._push(context, outcome.record)
+        self._put_back(hook, errand)
         error = error_of(outcome)
         if error is not None:
             raise error

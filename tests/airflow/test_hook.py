@@ -16,6 +16,7 @@ from airflow_provider_fivetran.exceptions import (
     FivetranConnectionPaused,
     FivetranLookupError,
     FivetranNotFound,
+    FivetranSyncFailed,
     FivetranSyncRunning,
 )
 from airflow_provider_fivetran.hooks import FivetranHook
@@ -269,8 +270,9 @@ class TestSyncs:
     def test_start_and_wait(self, blocking, hook):
         blocking.add(SyncPlan(duration=0.3))
         ticket = hook.start_sync(ID, poll_frequency=timedelta(seconds=0.1))
-        ended = hook.wait_for_sync(ticket)
-        assert ended.record.ended_at == blocking.sim.runs(ID)[0].ended_at
+        record = hook.wait_for_sync(ticket)
+        assert record.status == "succeeded"
+        assert record.ended_at == blocking.sim.runs(ID)[0].ended_at
 
     def test_policies(self, blocking, hook):
         blocking.add(paused=True)
@@ -280,6 +282,37 @@ class TestSyncs:
         blocking.sim.start_sync(ID)
         with pytest.raises(FivetranSyncRunning):
             hook.start_sync(ID, when_running="fail")
+
+    def test_a_failure_is_an_error(self, blocking, hook):
+        blocking.add(SyncPlan(duration=0.1, outcome="failure"))
+        with pytest.raises(FivetranSyncFailed):
+            hook.wait_for_sync(hook.start_sync(ID, poll_frequency=timedelta(seconds=0.1)))
+
+    def test_a_sync_that_is_put_off_is_triggered_once_more(self, blocking, hook):
+        blocking.add(
+            SyncPlan(duration=0.1, outcome="rescheduled", reschedule_after=1),
+            SyncPlan(duration=0.1),
+            schedule_type="manual",
+        )
+        hook.wait_for_sync(hook.start_sync(ID, poll_frequency=timedelta(seconds=0.1)))
+        assert [run.status for run in blocking.sim.runs(ID)] == ["RESCHEDULED", "COMPLETED"]
+
+    @pytest.mark.parametrize(
+        "policy",
+        [{"when_running": "queue"}, {"when_running": "Attach"}, {"when_paused": "unpause_and_restore"}],
+    )
+    def test_what_needs_somebody_afterwards_is_for_the_operator(self, blocking, hook, policy):
+        blocking.add()
+        with pytest.raises(ValueError, match="allowed here are"):
+            hook.start_sync(ID, **policy)
+        assert blocking.sim.requests == []
+
+    def test_a_sync_is_stopped(self, blocking, hook):
+        blocking.add(SyncPlan(duration=3600))
+        hook.start_sync(ID)
+        hook.stop_sync(ID)
+        assert blocking.sim.runs(ID)[0].status == "PAUSED"
+        assert not blocking.sim.account.connection(ID).paused
 
     def test_the_history(self, blocking, hook):
         blocking.add(SyncPlan(duration=0.05))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import json
@@ -16,7 +17,7 @@ from airflow_provider_fivetran.exceptions import FivetranLookupError, FivetranSy
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
 from airflow_provider_fivetran.simulator import SyncPlan
-from stories import CONNECTION, ID, SYNC, TaskInstance, execute
+from stories import CONNECTION, ID, SYNC, TaskInstance, all_events, execute
 
 GOOD = SyncPlan(duration=0.2)
 ENDLESS = SyncPlan(duration=3600)
@@ -231,8 +232,10 @@ class TestFailedDeferrals:
             task.resume_execution("__fail__", {"error": error}, {"ti": ti, "task_instance": ti})
         assert type(caught.value).__name__ in {"TaskDeferralTimeout", "TaskDeferralError"}
         connection = deferrable.sim.account.connection(ID)
-        assert connection.paused
         assert connection.schedule_type == "auto"
+        # Pausing would stop the sync, for which nothing is wrong but the wait.
+        assert not connection.paused
+        assert deferrable.sim.runs(ID)[0].status == "RUNNING"
 
     def test_nothing_is_sent_when_nothing_was_changed(self, deferrable):
         deferrable.add(ENDLESS)
@@ -245,12 +248,24 @@ class TestFailedDeferrals:
         assert len(deferrable.heard) == before
 
     def test_an_event_that_is_not_understood_is_an_error(self, deferrable):
-        deferrable.add(ENDLESS, paused=True)
-        _, ti = deferral(deferrable, when_paused="unpause_and_restore")
+        deferrable.add(ENDLESS, schedule_type="auto")
+        _, ti = deferral(deferrable, schedule_type="manual", restore_schedule=True)
         task = deferrable.make(FivetranOperator)
         with pytest.raises(Exception, match="does not understand"):
             task.execute_complete({"ti": ti, "task_instance": ti}, event={"status": "success"})
-        assert deferrable.sim.account.connection(ID).paused
+        assert deferrable.sim.account.connection(ID).schedule_type == "auto"
+
+    @pytest.mark.parametrize("way", ["the Airflow connection is gone", "Fivetran refuses"])
+    def test_what_cannot_be_put_back_does_not_change_the_verdict(self, deferrable, way, monkeypatch):
+        deferrable.add(SyncPlan(duration=0.2), schedule_type="auto")
+        left, ti = deferral(deferrable, schedule_type="manual", restore_schedule=True)
+        [event] = asyncio.run(all_events(left.trigger))
+        if way == "Fivetran refuses":
+            deferrable.sim.revoke("sim-key")
+        else:
+            monkeypatch.delenv(f"AIRFLOW_CONN_{deferrable.conn_id.upper()}")
+        context = {"ti": ti, "task_instance": ti}
+        assert isinstance(deferrable.make(FivetranOperator).execute_complete(context, event), str)
 
 
 class TestKilled:
