@@ -18,7 +18,7 @@ RECORD_XCOM = "fivetran_sync"
 class FivetranConnectionLink(BaseOperatorLink):
     """Opens the connection, with its syncs and its log, in the Fivetran dashboard.
 
-    The address is pushed right after the trigger, so that the link works while the sync runs.
+    The address is pushed before the sync is started, so that the link works while it runs.
     """
 
     name = "Fivetran connection"

@@ -49,7 +49,7 @@ PUT_OFF_LOOKS = timedelta(minutes=1)
 class Seen:
     """What one look showed, and what earlier looks of the same wait left to remember.
 
-    Losing the memory (a restarted triggerer) costs time, never the right verdict.
+    Losing the memory (a restarted triggerer) costs time: what only the memory could tell is looked for anew.
     """
 
     connection: Connection

@@ -77,7 +77,7 @@ def ask_patiently(call: Call[T], clock: Clock, *, patience: timedelta) -> Proced
 
 
 def ask_pages(call: Call[Page[T]], *, most: int) -> Procedure[tuple[T, ...]]:
-    """Read a list page by page, at most so many pages, and no page twice."""
+    """Read a list page by page, at most so many pages; a cursor that repeats itself ends it."""
     items: list[T] = []
     following: Call[Page[T]] | None = call
     for _ in range(most):

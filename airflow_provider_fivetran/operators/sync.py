@@ -61,6 +61,8 @@ class FivetranOperator(BaseOperator):
     The connection is named by ``connector_id``, or by ``connector_name`` and ``destination_name``, which are
     looked up when the task runs.
 
+    Of each policy (``when_...``) the value named first is the default.
+
     The return value is the time at which the sync ended, in ISO 8601. The XCom ``fivetran_sync`` holds the whole
     record, of a failed sync too: ``connection_id``, ``status``, ``sync_id``, ``started_at``, ``ended_at``,
     ``duration`` (seconds), ``volume_mb`` (by stage), ``reason`` and ``link``.
@@ -69,16 +71,16 @@ class FivetranOperator(BaseOperator):
     :param connector_name: name of the connection in the dashboard (its schema name).
     :param destination_name: name of its destination in the dashboard (its group's name).
     :param run_name: shown in the log, for telling tasks apart; Fivetran does not get to see it.
-    :param fivetran_conn_id: id of the Airflow connection.
-    :param fivetran_retry_limit: how often a request that may be repeated is sent at most.
-    :param fivetran_retry_delay: seconds before the first repetition; later pauses grow.
+    :param fivetran_conn_id: id of the Airflow connection; ``fivetran_default``.
+    :param fivetran_retry_limit: how often a request that may be repeated is sent at most; 3.
+    :param fivetran_retry_delay: seconds before the first repetition; 1; later pauses grow.
     :param poll_frequency: pause between two looks, a timedelta or seconds; unset, it is chosen by the age of the
         wait: 2 s at first, 15 s after a few minutes.
     :param schedule_type: ``"manual"`` or ``"auto"`` is set before the sync; unset leaves the schedule alone.
     :param reschedule_wait_time: seconds to wait after Fivetran put a sync off under manual scheduling; 0 means
         until the time that Fivetran announces.
     :param deferrable: wait in the triggerer; unset follows ``[operators] default_deferrable``.
-    :param wait_for_completion: off: return as soon as the sync is triggered, with the time that a
+    :param wait_for_completion: on unless set to False: return as soon as the sync is triggered, with the time that a
         :class:`~airflow_provider_fivetran.sensors.FivetranSensor` needs as ``completed_after_time``.
     :param when_running: a sync is running already. ``"attach"``: take it as ours; ``"queue"``: wait for its end,
         then start ours; ``"restart"``: stop it and start ours; ``"fail"``; ``"skip"``.
@@ -97,8 +99,12 @@ class FivetranOperator(BaseOperator):
     :param timeout: limit of the whole wait, from the first trigger; unset: 24 hours, or 7 days while Fivetran
         calls the sync historical. ``execution_timeout`` limits the wait too, if it is shorter.
     :param start_timeout: an accepted trigger must show itself as a sync within this time; 1 hour.
+    :raises ValueError: an argument is not allowed (when the DAG is parsed).
     :raises FivetranSyncError: (one of its kinds) the sync did not end well, or did not end.
-    :raises AirflowFailException: trying again would change nothing: wrong key, connection deleted or paused, ...
+    :raises FivetranSyncRunning: a sync runs and ``when_running`` is ``"fail"``.
+    :raises FivetranUnreachable: Fivetran could not be reached for five minutes before the sync was started.
+    :raises AirflowFailException: trying again would change nothing: wrong key, connection deleted or paused, it cannot
+        be told whether a trigger took, ... The error itself is its ``__cause__``.
     :raises AirflowSkipException: a policy says ``"skip"``.
     """
 
