@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
-from airflow_provider_fivetran.core.starting import Undo
+from airflow_provider_fivetran.core.starting import Undo, undo
 from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.watch import watch
@@ -48,7 +49,8 @@ class FivetranSyncTrigger(BaseTrigger):
     :param fivetran_conn_id: id of the Airflow connection.
     :param retry_limit: how often a request is sent at most before it counts as failed.
     :param retry_delay: seconds before the first repetition.
-    :param when_killed: ``"stop"``: stop the sync when a person ends the deferred task; ``"leave"``: leave it.
+    :param when_killed: ``"stop"``: stop the sync when a person ends the deferred task; ``"leave"``: leave it, and
+        put back what the task changed in the connection, except a pause, which would stop the sync.
     :param errand: what the task must remember; it comes back with the event. (``dag.test()`` of Airflow 3.3.2 drops
         the arguments that a task gives to ``defer`` for its own continuation.)
     """
@@ -69,7 +71,7 @@ class FivetranSyncTrigger(BaseTrigger):
         self.retry_delay = retry_delay
         self.when_killed = when_killed
         self.errand = errand
-        self._stopping: asyncio.Task[None] | None = None
+        self._ending: asyncio.Future[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The import path and the arguments from which Airflow makes this trigger again."""
@@ -100,21 +102,34 @@ class FivetranSyncTrigger(BaseTrigger):
         yield TriggerEvent(event if self.errand is None else {**event, "errand": self.errand})
 
     async def on_kill(self) -> None:
-        """Stop the sync, if that is wanted and the task is really over (Airflow 3.3 and newer)."""
-        if self.when_killed != "stop" or not await is_over(self.task_instance):
+        """Stop the sync, or leave it and put back the rest, if the task is really over (Airflow 3.3 and newer)."""
+        undone = Undo.from_json((self.errand or {}).get("undo"))
+        if self.when_killed != "stop" and not _but_the_pause(undone).changes():
             return
-        # The triggerer cancels this method again on each of its rounds; the stop itself must not be cut off.
-        self._stopping = asyncio.ensure_future(self._stop())
-        await asyncio.shield(self._stopping)
+        # The triggerer cancels this method again on each of its rounds, and then forgets this trigger. That must cut
+        # off neither the question whether the task is over, which may take seconds, nor what follows from it.
+        if self._ending is None:
+            self._ending = _kept(self._end(undone))
+        await asyncio.shield(self._ending)
+
+    async def _end(self, undone: Undo) -> None:
+        try:
+            if not await is_over(self.task_instance):
+                return
+            connection_id = Ticket.from_json(self.ticket).connection_id
+            if self.when_killed == "stop":
+                await self._drive(stop(connection_id, undone, utcnow))
+            else:
+                # Paused again, the connection would stop the very sync that is to be left.
+                await self._drive(undo(connection_id, _but_the_pause(undone)))
+        except Exception:
+            self.log.exception(
+                "the task was ended, but its sync or its connection could not be dealt with; look there"
+            )
 
     async def _outcome(self) -> Outcome:
         ticket = Ticket.from_json(self.ticket)
         return await self._drive(watch(ticket, utcnow))
-
-    async def _stop(self) -> None:
-        connection_id = Ticket.from_json(self.ticket).connection_id
-        undone = Undo.from_json((self.errand or {}).get("undo"))
-        await self._drive(stop(connection_id, undone, utcnow))
 
     async def _drive(self, procedure: Procedure[T]) -> T:
         # Importing aiohttp takes a few tenths of a second, which must not be taken from the triggerer's loop.
@@ -156,11 +171,8 @@ async def _read(conn_id: str) -> tuple[Any, dict[str, Any]]:
 
 async def _finished(reading: Coroutine[Any, Any, T], *, what: str) -> T:
     """The result of asking Airflow, whose channel bears no question that is broken off, but within a time limit."""
-    task = asyncio.ensure_future(reading)
-    _unfinished.add(task)
-    task.add_done_callback(_forget)
     try:
-        return await asyncio.wait_for(asyncio.shield(task), LONGEST_READ)
+        return await asyncio.wait_for(asyncio.shield(_kept(reading)), LONGEST_READ)
     except (AirflowNotFoundException, ValueError):
         raise
     except Exception as error:
@@ -169,7 +181,19 @@ async def _finished(reading: Coroutine[Any, Any, T], *, what: str) -> T:
         ) from error
 
 
+def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+    """Work that goes on to its end, whatever becomes of those who wait for it."""
+    task = asyncio.ensure_future(work)
+    _unfinished.add(task)
+    task.add_done_callback(_forget)
+    return task
+
+
 def _forget(task: asyncio.Future[Any]) -> None:
     _unfinished.discard(task)
     if not task.cancelled():
         task.exception()  # whoever waited for it may be gone; nobody needs to hear of it then
+
+
+def _but_the_pause(undone: Undo) -> Undo:
+    return replace(undone, pause=False)
