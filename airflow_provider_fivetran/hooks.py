@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
@@ -52,6 +53,8 @@ T = TypeVar("T")
 
 # An account of a hundred thousand connections is a hundred pages.
 MOST_PAGES = 1000
+# Airflow gives the test of a connection 60 seconds.
+TEST_TIMEOUT = 20.0
 _FORM_FIELDS = {
     "timeout": "Timeout (seconds)",
     "fallback_conn_id": "Fallback connection id",
@@ -144,6 +147,10 @@ class FivetranHook(BaseHook):
             yield settings
             conn_id = self.fallback_of(extra) if conn_id == self.fivetran_conn_id else None
 
+    def _own_key(self) -> Iterator[Settings]:
+        settings = next(self._keys())
+        yield replace(settings, timeout=min(settings.timeout, TEST_TIMEOUT))
+
     @staticmethod
     def settings_of(conn: Any, extra: Mapping[str, Any]) -> Settings:
         """Read an Airflow connection.
@@ -194,9 +201,15 @@ class FivetranHook(BaseHook):
             self._transport = None
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether the key works, or in words what is wrong. Asks ``GET /v1/account/info``."""
+        """Say whether the key works, or in words what is wrong. Asks ``GET /v1/account/info``, once.
+
+        Only the key of the Airflow connection itself is judged, not that of its fallback.
+        """
+        from airflow_provider_fivetran.transport.blocking import BlockingTransport  # noqa: PLC0415
+
         try:
-            account = self.get_account()
+            with BlockingTransport(self._own_key, attempts=1) as transport:
+                account = transport.send(endpoints.get_account()).value
         except FivetranUnauthorized as error:
             return False, f"Fivetran does not accept the key: it is wrong, expired or revoked. {error}"
         except FivetranForbidden as error:

@@ -7,11 +7,14 @@ import json
 import logging
 import os
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_fivetran import hooks
+from airflow_provider_fivetran.core.protocol import CONNECT_TIMEOUT
 from airflow_provider_fivetran.exceptions import (
     FivetranConnectionPaused,
     FivetranLookupError,
@@ -77,6 +80,36 @@ class TestTestConnection:
         works, words = hook.test_connection()
         assert not works
         assert word in words
+
+    def test_a_fallback_does_not_speak_for_the_key(self, blocking, monkeypatch):
+        blocking.declare(password="wrong", extra={"fallback_conn_id": "fallback"})
+        usual = {
+            "conn_type": "fivetran",
+            "login": "sim-key",
+            "password": "sim-secret",
+            "host": blocking.sim.url,
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_FALLBACK", json.dumps(usual))
+        with FivetranHook(blocking.conn_id) as hook:
+            works, words = hook.test_connection()
+        assert not works
+        assert "does not accept the key" in words
+
+    @pytest.mark.parametrize("kind", ["status", "reset", "html"])
+    def test_it_asks_once(self, blocking, hook, kind):
+        blocking.sim.faults.add(Fault(kind, times=None))
+        assert not hook.test_connection()[0]
+        assert len(blocking.heard) == 1
+
+    def test_it_ends_before_airflow_gives_up(self, blocking, hook, monkeypatch):
+        assert hooks.TEST_TIMEOUT + CONNECT_TIMEOUT < 60
+        monkeypatch.setattr(hooks, "TEST_TIMEOUT", 0.2)
+        blocking.sim.faults.add(Fault("slow", delay=3, times=None))
+        began = time.monotonic()
+        works, words = hook.test_connection()
+        assert time.monotonic() - began < 2
+        assert not works
+        assert "cannot be reached" in words
 
     def test_a_page_instead_of_an_api(self, blocking, hook):
         blocking.sim.faults.add(Fault("html", status=200, times=None))
