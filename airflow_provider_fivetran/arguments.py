@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["check_attempts", "check_choice", "check_identified", "span_of"]
+__all__ = [
+    "SHORTEST_POLL",
+    "check_attempts",
+    "check_choice",
+    "check_delay",
+    "check_identified",
+    "span_of",
+]
+
+# Seconds. Asked more often than this, Fivetran refuses the whole account after minutes.
+SHORTEST_POLL = 0.05
 
 
 def check_choice(name: str, value: object, kind: object, *, optional: bool = False) -> None:
@@ -23,22 +34,34 @@ def check_choice(name: str, value: object, kind: object, *, optional: bool = Fal
     raise ValueError(f"{name} is {value!r}; allowed {'are' if len(allowed) > 1 else 'is'} {listed}")
 
 
-def span_of(name: str, value: float | timedelta | None, *, zero: bool = False) -> timedelta | None:
+def span_of(
+    name: str, value: float | timedelta | None, *, zero: bool = False, least: float | None = None
+) -> timedelta | None:
     """Read a duration given as a timedelta or in seconds.
 
-    :raises ValueError: it is neither, or not above zero (``zero``: or below).
+    :param zero: whether 0 is allowed too.
+    :param least: seconds that it has to be at least.
+    :raises ValueError: it is neither, or shorter than is allowed.
     """
     if value is None:
         return None
+    span = _as_span(value)
+    shortest = timedelta(seconds=least or 0)
+    if span is not None and (span > shortest or (span == shortest and (zero or least is not None))):
+        return span
+    allowed = f"of at least {least or 0:g}" if zero or least is not None else "above 0"
+    raise ValueError(f"{name} is {value!r}; allowed is a timedelta or a number of seconds {allowed}")
+
+
+def _as_span(value: object) -> timedelta | None:
+    if isinstance(value, timedelta):
+        return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
-            value = timedelta(seconds=value)
+            return timedelta(seconds=value)
         except (ValueError, OverflowError):
-            value = timedelta(-1)
-    if isinstance(value, timedelta) and (value > timedelta(0) or (zero and value == timedelta(0))):
-        return value
-    least = "of at least 0" if zero else "above 0"
-    raise ValueError(f"{name} is {value!r}; allowed is a timedelta or a number of seconds {least}")
+            return None
+    return None
 
 
 def check_identified(connector_id: object, connector_name: object, destination_name: object) -> None:
@@ -64,3 +87,13 @@ def check_attempts(value: int) -> None:
     """
     if value < 1:
         raise ValueError(f"fivetran_retry_limit is {value!r}; allowed is 1 or more")
+
+
+def check_delay(value: float) -> None:
+    """Check ``fivetran_retry_delay``.
+
+    :raises ValueError: it is not a number of seconds of at least 0.
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < math.inf:
+        raise ValueError(f"fivetran_retry_delay is {value!r}; allowed is a number of seconds of at least 0")

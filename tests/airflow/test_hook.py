@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import os
+import re
 import socket
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_fivetran import hooks
+from airflow_provider_fivetran.arguments import SHORTEST_POLL, check_delay, span_of
 from airflow_provider_fivetran.core.protocol import CONNECT_TIMEOUT
 from airflow_provider_fivetran.exceptions import (
     FivetranConnectionPaused,
@@ -386,3 +388,44 @@ def test_every_request_says_who_sends_it(blocking, hook):
     assert "airflow-provider-fivetran/" in agent
     assert airflow.__version__ in agent
     assert os.environ["AIRFLOW_HOME"] not in agent
+
+
+class TestArgumentChecks:
+    @pytest.mark.parametrize("value", [0, 0.0, 0.5, 3, 3600])
+    def test_a_delay(self, value):
+        check_delay(value)
+
+    @pytest.mark.parametrize("value", [-1, -0.001, float("nan"), float("inf"), "1", None, True])
+    def test_a_delay_that_is_none(self, value):
+        words = f"fivetran_retry_delay is {value!r}; allowed is a number of seconds of at least 0"
+        with pytest.raises(ValueError, match=re.escape(words)):
+            check_delay(value)
+
+    @pytest.mark.parametrize("value", [0.05, 1, timedelta(seconds=0.05), timedelta(hours=1)])
+    def test_a_poll(self, value):
+        seconds = value if isinstance(value, timedelta) else timedelta(seconds=value)
+        assert span_of("poll_frequency", value, least=SHORTEST_POLL) == seconds
+        assert span_of("poll_frequency", None, least=SHORTEST_POLL) is None
+
+    @pytest.mark.parametrize(
+        "value",
+        [0, 0.049, -5, timedelta(0), timedelta(microseconds=1), float("nan"), float("inf"), "1", True],
+    )
+    def test_a_poll_that_is_too_quick(self, value):
+        words = f"poke_interval is {value!r}; allowed is a timedelta or a number of seconds of at least 0.05"
+        with pytest.raises(ValueError, match=re.escape(words)):
+            span_of("poke_interval", value, least=SHORTEST_POLL)
+
+    @pytest.mark.parametrize(
+        ("zero", "value", "words"),
+        [
+            (False, 0, "above 0"),
+            (False, -1, "above 0"),
+            (True, -1, "of at least 0"),
+            (False, 1e300, "above 0"),
+        ],
+    )
+    def test_another_span(self, zero, value, words):
+        with pytest.raises(ValueError, match=re.escape(f"x is {value!r};") + f".*{words}$"):
+            span_of("x", value, zero=zero)
+        assert span_of("x", 0, zero=True) == timedelta(0)
