@@ -32,6 +32,7 @@ from airflow_provider_fivetran.core.protocol import (
     MAX_ANSWER_BYTES,
     Settings,
     read_answer,
+    refused_key,
 )
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
 from airflow_provider_fivetran.core.steps import Note, Pause
@@ -70,10 +71,16 @@ class Line:
     :class:`FivetranUnreachable`. Only at the very first read an error of another kind comes out as it is.
 
     :param keys: gives the settings to work with, the preferred first, read anew at each call.
+    :param rest: seconds for which keys that could not be read are not read again.
+    :param probe_timeout: seconds that another key may take to prove itself.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(
+        self, keys: Keys, *, rest: float | None = None, probe_timeout: float = PROBE_TIMEOUT
+    ) -> None:
         self._keys = keys
+        self._rest = PAUSE_AFTER_FAILED_READ if rest is None else rest
+        self._probe_timeout = probe_timeout
         self._settings: Settings | None = None
         self._sessions: _Sessions | None = None
         self._choosing = asyncio.Lock()
@@ -116,12 +123,12 @@ class Line:
             if self._settings is not None and self._settings.credentials != refused.credentials:
                 return self._settings  # another wait was here first
             if _now() < self._refused_until:
-                raise refusal
+                raise refused_key(refusal, refused)
             async with self._reading():
                 found = await self._accepted(refused)
             if found is None:
                 self._refused_until = _now() + PAUSE_AFTER_REFUSAL
-                raise refusal
+                raise refused_key(refusal, refused)
             log.warning(KEY_REPLACED, refused.conn_id, found.conn_id)
             self._settings = found
             return found
@@ -136,7 +143,9 @@ class Line:
     async def _accepts(self, candidate: Settings) -> bool:
         """Whether Fivetran knows the key. No answer is no refusal: then the call itself will show it."""
         try:
-            await self._send(get_account(), replace(candidate, timeout=min(candidate.timeout, PROBE_TIMEOUT)))
+            await self._send(
+                get_account(), replace(candidate, timeout=min(candidate.timeout, self._probe_timeout))
+            )
         except FivetranUnauthorized:
             return False
         except FivetranError:
@@ -152,7 +161,7 @@ class Line:
             yield
         except Exception as error:
             self._failure = self._to_endure(error)
-            self._failed_until = _now() + PAUSE_AFTER_FAILED_READ
+            self._failed_until = _now() + self._rest
             if self._failure is error:
                 raise
             raise self._failure from error

@@ -35,6 +35,8 @@ def asked(monkeypatch):
     async def is_over(ti):
         questions.append(ti)
         await asyncio.sleep(0.5)
+        if isinstance(questions.over, Exception):
+            raise questions.over
         return questions.over
 
     monkeypatch.setattr(triggers, "is_over", is_over)
@@ -137,11 +139,8 @@ async def test_a_task_that_goes_on_elsewhere_keeps_its_sync_and_its_changes(defe
     assert syncs(deferrable)
 
 
-async def test_a_question_that_fails_is_said_and_stops_nothing(deferrable, monkeypatch, caplog, capsys):
-    async def is_over(_ti):
-        raise RuntimeError("no supervisor")
-
-    monkeypatch.setattr(triggers, "is_over", is_over)
+async def test_a_question_that_fails_is_said_and_stops_nothing(deferrable, asked, caplog, capsys):
+    asked.over = RuntimeError("no supervisor")
     await killed(waiting(deferrable, "stop"))
     assert "no supervisor" in caplog.text + "".join(capsys.readouterr())
     assert syncs(deferrable)

@@ -178,7 +178,9 @@ class TestUnreadableAirflowConnection:
 
         async def get_async_connection(conn_id):
             if errors:
-                raise errors.pop(0)
+                error = errors.pop(0)
+                await asyncio.sleep(0 if error else 3600)
+                raise error
             return await usual(conn_id)
 
         monkeypatch.setattr(connection, "get_async_connection", get_async_connection)
@@ -208,13 +210,8 @@ class TestUnreadableAirflowConnection:
         assert isinstance(outcome, TimedOut)
         assert "PermissionError" in str(outcome)
 
-    def test_that_is_never_answered(self, deferrable, monkeypatch):
-        from airflow.providers.common.compat import connection
-
-        async def never(_conn_id):
-            await asyncio.sleep(3600)
-
-        monkeypatch.setattr(connection, "get_async_connection", never)
+    def test_that_is_never_answered(self, deferrable, reading, monkeypatch):
+        reading += [None] * 1000
         monkeypatch.setattr(triggers, "LONGEST_READ", 0.05)
         trigger = by_hand(deferrable, timeout=timedelta(seconds=0.5))
         assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), TimedOut)

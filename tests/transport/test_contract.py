@@ -39,7 +39,6 @@ from airflow_provider_fivetran.core.errors import (
 from airflow_provider_fivetran.core.protocol import MAX_ANSWER_BYTES, Credentials, Settings
 from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
 from airflow_provider_fivetran.simulator import Fault, Simulator
-from airflow_provider_fivetran.transport import aio
 from airflow_provider_fivetran.transport.aio import AsyncTransport, Line, shared_line
 from airflow_provider_fivetran.transport.blocking import BlockingTransport
 from raw_server import Drip, RawServer, elapsed, envelope, free_port, http
@@ -773,9 +772,9 @@ async def test_keys_that_cannot_be_read_at_first_are_read_once_for_all(sim):
 
 
 @pytest.mark.parametrize("error", [ValueError(f"half of {SECRET}"), PermissionError("no"), KeyError("x")])
-async def test_keys_that_cannot_be_read_during_a_wait_are_no_refusal(sim, monkeypatch, error):
+async def test_keys_that_cannot_be_read_during_a_wait_are_no_refusal(sim, error):
     keys = Changing(sim.url)
-    async with Line(keys) as line:
+    async with Line(keys, rest=0.5) as line:
         transport = AsyncTransport(line, attempts=1)
         await transport.send(LOOK)
         sim.revoke(KEY)
@@ -790,7 +789,7 @@ async def test_keys_that_cannot_be_read_during_a_wait_are_no_refusal(sim, monkey
             assert SECRET not in str(outcome)
         sim.add_key("new-key", "new-secret")
         keys.error, keys.now = None, [replace(keys.now[0], credentials=NEW)]
-        monkeypatch.setattr(line, "_failed_until", 0.0)  # as after a while
+        await asyncio.sleep(0.6)
         assert (await transport.send(LOOK)).value.id == "c"
 
 
@@ -805,13 +804,12 @@ async def test_keys_that_cannot_be_read_during_a_wait_are_no_refusal(sim, monkey
     ],
     ids=lambda fault: f"{fault['kind']}{fault.get('status', '')}",
 )
-async def test_only_a_refusal_speaks_against_another_key_and_the_proof_is_short(sim, monkeypatch, fault):
-    monkeypatch.setattr(aio, "PROBE_TIMEOUT", 0.3)
+async def test_only_a_refusal_speaks_against_another_key_and_the_proof_is_short(sim, fault):
     keys = Changing(sim.url)
     keys.now.append(replace(keys.now[0], credentials=NEW, conn_id="new"))
     sim.add_key("new-key", "new-secret")
     sim.faults.add(Fault(**fault, path="/v1/account/info", times=None))
-    async with Line(keys) as line:
+    async with Line(keys, probe_timeout=0.3) as line:
         transport = AsyncTransport(line, attempts=1)
         await transport.send(LOOK)
         sim.revoke(KEY)
