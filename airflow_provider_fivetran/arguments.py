@@ -69,6 +69,8 @@ def check_identified(connector_id: object, connector_name: object, destination_n
 
     :raises ValueError: it is not.
     """
+    if isinstance(connector_id, str) and not connector_id.strip():
+        raise ValueError(f"connector_id is {connector_id!r}; allowed is the id of a Fivetran connection")
     if connector_id is not None and connector_name is None and destination_name is None:
         return
     if connector_id is None and connector_name is not None and destination_name is not None:
@@ -83,10 +85,10 @@ def check_identified(connector_id: object, connector_name: object, destination_n
 def check_attempts(value: int) -> None:
     """Check ``fivetran_retry_limit``.
 
-    :raises ValueError: it is less than 1.
+    :raises ValueError: it is not a whole number of at least 1.
     """
-    if value < 1:
-        raise ValueError(f"fivetran_retry_limit is {value!r}; allowed is 1 or more")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"fivetran_retry_limit is {value!r}; allowed is a whole number of 1 or more")
 
 
 def check_delay(value: float) -> None:

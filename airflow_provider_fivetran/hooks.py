@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_fivetran import __version__
+from airflow_provider_fivetran.airflow_connection import fallback_of, settings_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.errors import (
@@ -21,7 +20,6 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnreachable,
 )
 from airflow_provider_fivetran.core.events import error_of
-from airflow_provider_fivetran.core.protocol import DEFAULT_TIMEOUT, Credentials, Settings, base_url_of
 from airflow_provider_fivetran.core.starting import Order, Started, Undo, start
 from airflow_provider_fivetran.core.steps import ask_pages
 from airflow_provider_fivetran.core.stopping import stop
@@ -30,7 +28,7 @@ from airflow_provider_fivetran.core.verdicts import TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime, timedelta
 
     from airflow_provider_fivetran.core.models import (
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
         SyncHistoryEntry,
     )
     from airflow_provider_fivetran.core.policies import WhenBroken
-    from airflow_provider_fivetran.core.protocol import Call, Page
+    from airflow_provider_fivetran.core.protocol import Call, Page, Settings
     from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.ticket import Ticket
     from airflow_provider_fivetran.core.verdicts import SyncRecord
@@ -141,58 +139,21 @@ class FivetranHook(BaseHook):
         while conn_id is not None:
             conn = BaseHook.get_connection(conn_id)
             extra = conn.extra_dejson
-            settings = self.settings_of(conn, extra)
+            settings = settings_of(conn, extra)
             mask_secret(settings.credentials.header)
             mask_secret(settings.credentials.header.removeprefix("Basic "))
             yield settings
-            conn_id = self.fallback_of(extra) if conn_id == self.fivetran_conn_id else None
+            conn_id = fallback_of(extra, self.fivetran_conn_id) if conn_id == self.fivetran_conn_id else None
 
     def _own_key(self) -> Iterator[Settings]:
         settings = next(self._keys())
         yield replace(settings, timeout=min(settings.timeout, TEST_TIMEOUT))
-
-    @staticmethod
-    def settings_of(conn: Any, extra: Mapping[str, Any]) -> Settings:
-        """Read an Airflow connection.
-
-        :param conn: the Airflow connection.
-        :param extra: its extra, read by the caller because on an event loop that needs another way.
-
-        :raises ValueError: it lacks a secret, or its host or timeout is unusable.
-        """
-        from airflow import __version__ as airflow_version  # noqa: PLC0415
-
-        where = f"Airflow connection {conn.conn_id!r}"
-        try:
-            scheme = conn.schema if conn.schema in {"http", "https"} else None
-            return Settings(
-                credentials=Credentials.of(conn.login, conn.password),
-                conn_id=conn.conn_id or "",
-                base_url=base_url_of(conn.host, port=conn.port, scheme=scheme),
-                timeout=_timeout_of(extra.get("timeout")),
-                user_agent=f"airflow-provider-fivetran/{__version__} apache-airflow/{airflow_version}",
-            )
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-    @staticmethod
-    def fallback_of(extra: Mapping[str, Any]) -> str | None:
-        """The id of the Airflow connection whose key is tried when the key of this one is refused.
-
-        :raises ValueError: the extra ``fallback_conn_id`` is not an id.
-        """
-        value = extra.get("fallback_conn_id") or None
-        if value is not None and not isinstance(value, str):
-            raise ValueError(
-                f"the extra 'fallback_conn_id' is {value!r}; allowed is the id of an Airflow connection"
-            )
-        return value
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -308,6 +269,10 @@ class FivetranHook(BaseHook):
         :raises FivetranLookupError: as :meth:`find_connection`.
         """
         if connector_id is not None:
+            if connector_id.strip() in {"", "None"}:  # what a template makes of nothing
+                raise FivetranLookupError(
+                    f"connector_id is {connector_id!r}: did its template find no value?"
+                )
             return connector_id
         if connector_name is None or destination_name is None:
             raise ValueError("neither connector_id nor connector_name and destination_name are given")
@@ -441,18 +406,6 @@ class FivetranHook(BaseHook):
 
     def _log_note(self, note: Note) -> None:
         (self.log.warning if note.is_warning else self.log.info)("%s", note.text)
-
-
-def _timeout_of(value: object) -> float:
-    if value is None or value == "":
-        return DEFAULT_TIMEOUT
-    try:
-        seconds = float(str(value))
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"the extra 'timeout' is {value!r}; allowed is a number of seconds above 0")
-    return seconds
 
 
 def _only(matches: Sequence[T], what: str, *, known: Sequence[str], wanted: str) -> T:

@@ -16,7 +16,13 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_fivetran.arguments import check_attempts, check_identified, span_of
+from airflow_provider_fivetran.arguments import (
+    SHORTEST_POLL,
+    check_attempts,
+    check_delay,
+    check_identified,
+    span_of,
+)
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranSyncTimeout
 from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
@@ -28,7 +34,7 @@ from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink
 from airflow_provider_fivetran.raising import failing_at_once_when_pointless
-from airflow_provider_fivetran.rescheduling import first_rescheduled_at
+from airflow_provider_fivetran.rescheduling import began_at
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
 if TYPE_CHECKING:
@@ -40,9 +46,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FivetranSensor"]
 
-# What Airflow tells of the beginning of a sensor in reschedule mode is the end of its first look (Airflow 3).
-# A sync that ended between that look and then must not be missed.
-FIRST_LOOK = timedelta(seconds=5)
 BACKSTOP = timedelta(hours=1)
 
 
@@ -106,7 +109,7 @@ class FivetranSensor(BaseSensorOperator):
         reschedule_wait_time = _renamed(
             kwargs, "reschedule_time", "reschedule_wait_time", reschedule_wait_time
         )
-        chosen = span_of("poke_interval", poke_interval)
+        chosen = span_of("poke_interval", poke_interval, least=SHORTEST_POLL)
         if chosen is not None:
             kwargs["poke_interval"] = chosen.total_seconds()
         super().__init__(**kwargs)
@@ -127,6 +130,7 @@ class FivetranSensor(BaseSensorOperator):
         )
         check_identified(connector_id, connector_name, destination_name)
         check_attempts(fivetran_retry_limit)
+        check_delay(fivetran_retry_delay)
         if isinstance(completed_after_time, str) and "{" not in completed_after_time:
             _read_after(completed_after_time)
         self._frequency = chosen
@@ -178,15 +182,15 @@ class FivetranSensor(BaseSensorOperator):
 
     def _take_ticket(self, context: Context, connection_id: str) -> Ticket:
         """The baseline is a time and not a state, so that a later process can find it again."""
-        began_at = self._began_at(context)
+        began = self._began_at(context)
         after = _read_after(self.completed_after_time)
         return Ticket(
             connection_id=connection_id,
             aim=Aim.NEXT_END if after is None else Aim.SUCCESS_AFTER,
-            taken_at=began_at if after is None else after,
+            taken_at=began if after is None else after,
             by_our_clock=after is None,
-            asked_at=began_at if after is None else after,
-            begun_at=began_at,
+            asked_at=began if after is None else after,
+            begun_at=began,
             timeout=timedelta(seconds=self.timeout),
             poll_frequency=self._frequency,
             wait_while_syncing=self.always_wait_when_syncing,
@@ -195,8 +199,7 @@ class FivetranSensor(BaseSensorOperator):
 
     def _began_at(self, context: Context) -> datetime:
         """When the sensor began, which in reschedule mode was in another process."""
-        first = first_rescheduled_at(context) if self.reschedule else None
-        return utcnow() if first is None else first - FIRST_LOOK
+        return began_at(context, utcnow()) if self.reschedule else utcnow()
 
     def _conclude(self, context: Context, outcome: Ended | TriggerAgain | BrokenOff) -> str | None:
         if isinstance(outcome, BrokenOff):

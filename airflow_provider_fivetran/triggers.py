@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_fivetran.airflow_connection import fallback_of, settings_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
@@ -18,7 +20,6 @@ from airflow_provider_fivetran.core.starting import Undo, undo
 from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.watch import watch
-from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.killing import is_over
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.watch import Outcome
 
 __all__ = ["FivetranSyncTrigger"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -154,9 +157,15 @@ async def _keys_of(conn_id: str) -> AsyncGenerator[Settings, None]:
     """
     reading: str | None = conn_id
     while reading is not None:
-        conn, extra = await _finished(_read(reading), what=f"the Airflow connection {reading!r}")
-        yield FivetranHook.settings_of(conn, extra)
-        reading = FivetranHook.fallback_of(extra) if reading == conn_id else None
+        try:
+            conn, extra = await _finished(_read(reading), what=f"the Airflow connection {reading!r}")
+        except AirflowNotFoundException:
+            if reading == conn_id:
+                raise
+            log.warning("the fallback_conn_id %r of Airflow connection %r does not exist", reading, conn_id)
+            return
+        yield settings_of(conn, extra)
+        reading = fallback_of(extra, conn_id) if reading == conn_id else None
 
 
 async def _read(conn_id: str) -> tuple[Any, dict[str, Any]]:

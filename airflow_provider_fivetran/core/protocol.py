@@ -42,6 +42,7 @@ __all__ = [
     "base_url_of",
     "next_page",
     "read_answer",
+    "refused_key",
 ]
 
 T = TypeVar("T")
@@ -245,6 +246,16 @@ def _is_loopback(name: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def refused_key(refusal: FivetranUnauthorized, settings: Settings) -> FivetranUnauthorized:
+    """The refusal of a key, with what to do about it."""
+    return FivetranUnauthorized(
+        f"{refusal}. The key of Airflow connection {settings.conn_id!r} is wrong, expired or revoked, and no other "
+        "(its fallback_conn_id) works: put a valid key there",
+        status=refusal.status,
+        code=refusal.code,
+    )
 
 
 def read_answer(

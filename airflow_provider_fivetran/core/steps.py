@@ -23,7 +23,7 @@ __all__ = ["PATIENCE", "Clock", "Note", "Pause", "Procedure", "Step", "ask", "as
 T = TypeVar("T")
 
 # How long a worker goes on asking an API that cannot be reached, before it has a sync to wait for.
-PATIENCE = timedelta(minutes=5)
+PATIENCE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)

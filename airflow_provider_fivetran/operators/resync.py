@@ -40,6 +40,13 @@ class FivetranResyncOperator(FivetranOperator):
         ):
             _scope_of(scope)
 
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        if self.fresh_within is not None:
+            raise ValueError(
+                f"fresh_within is {self.fresh_within!r}; a fresh sync does not replace a re-sync"
+            )
+
     def _order(self, connection_id: str) -> Order:
         return replace(super()._order(connection_id), resync=True, scope=_scope_of(self.scope))
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
 from airflow_provider_fivetran.arguments import (
+    SHORTEST_POLL,
     check_attempts,
     check_choice,
+    check_delay,
     check_identified,
     span_of,
 )
@@ -80,7 +82,7 @@ class FivetranOperator(BaseOperator):
     :param reschedule_wait_time: seconds to wait after Fivetran put a sync off under manual scheduling; 0 means
         until the time that Fivetran announces.
     :param deferrable: wait in the triggerer; unset follows ``[operators] default_deferrable``.
-    :param wait_for_completion: on unless set to False: return as soon as the sync is triggered, with the time that a
+    :param wait_for_completion: if set to False, return as soon as the sync is triggered, with the time that a
         :class:`~airflow_provider_fivetran.sensors.FivetranSensor` needs as ``completed_after_time``.
     :param when_running: a sync is running already. ``"attach"``: take it as ours; ``"queue"``: wait for its end,
         then start ours; ``"restart"``: stop it and start ours; ``"fail"``; ``"skip"``.
@@ -102,9 +104,9 @@ class FivetranOperator(BaseOperator):
     :raises ValueError: an argument is not allowed (when the DAG is parsed).
     :raises FivetranSyncError: (one of its kinds) the sync did not end well, or did not end.
     :raises FivetranSyncRunning: a sync runs and ``when_running`` is ``"fail"``.
-    :raises FivetranUnreachable: Fivetran could not be reached for five minutes before the sync was started.
-    :raises AirflowFailException: trying again would change nothing: wrong key, connection deleted or paused, it cannot
-        be told whether a trigger took, ... The error itself is its ``__cause__``.
+    :raises FivetranUnreachable: Fivetran could not be reached for two minutes before the sync was started.
+    :raises AirflowFailException: trying again would change nothing: wrong key, connection deleted or paused, it
+        cannot be told whether a trigger took, ... The error itself is its ``__cause__``.
     :raises AirflowSkipException: a policy says ``"skip"``.
     """
 
@@ -192,6 +194,7 @@ class FivetranOperator(BaseOperator):
                 "restore_schedule or when_paused='unpause_and_restore' ask for"
             )
         check_attempts(self.fivetran_retry_limit)
+        check_delay(self.fivetran_retry_delay)
         # Reads the durations. That of this class: a subclass has not set its own arguments yet.
         FivetranOperator._order(self, connection_id="")
 
@@ -279,7 +282,7 @@ class FivetranOperator(BaseOperator):
             when_broken=self.when_broken,
             schedule_type=self.schedule_type,
             restore_schedule=self.restore_schedule,
-            poll_frequency=span_of("poll_frequency", self.poll_frequency),
+            poll_frequency=span_of("poll_frequency", self.poll_frequency, least=SHORTEST_POLL),
             reschedule_wait=span_of("reschedule_wait_time", self.reschedule_wait_time, zero=True) or None,
             fresh_within=span_of("fresh_within", self.fresh_within),
             timeout=_shorter(span_of("timeout", self.timeout), self.execution_timeout),

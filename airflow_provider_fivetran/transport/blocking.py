@@ -25,6 +25,7 @@ from airflow_provider_fivetran.core.protocol import (
     KEY_REPLACED,
     MAX_ANSWER_BYTES,
     read_answer,
+    refused_key,
 )
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
 from airflow_provider_fivetran.core.steps import Note, Pause
@@ -148,7 +149,7 @@ class BlockingTransport:
         try:
             return self._send_once(call)
         except FivetranUnauthorized as refusal:
-            for candidate in self._keys():
+            for candidate in self._other_keys():
                 if candidate.credentials == refused.credentials:
                     continue
                 self._use(candidate)
@@ -159,7 +160,14 @@ class BlockingTransport:
                 log.warning(KEY_REPLACED, refused.conn_id, candidate.conn_id)
                 return answer
             self._use(refused)
-            raise refusal from None
+            raise refused_key(refusal, refused) from None
+
+    def _other_keys(self) -> Iterator[Settings]:
+        """All keys once more; one that cannot be read must not hide that Fivetran refuses the one in use."""
+        try:
+            yield from self._keys()
+        except Exception:  # reading an Airflow connection may fail in as many ways as there are backends
+            log.warning("an Airflow connection with another key cannot be read", exc_info=True)
 
     def _send_once(self, call: Call[T]) -> Answer[T]:
         limit = self.settings.timeout

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,8 +74,6 @@ class Demo:
         return self._leave_running() if self._choices.ui else self._watch_one_run()
 
     def _start(self) -> None:
-        import airflow
-
         account = self._choices.account
         if account is None:
             self._fivetran = SimulatedFivetran(self._services, self._scratch, self._warehouse)
@@ -83,7 +82,7 @@ class Demo:
         else:
             self._progress.say(f"Fivetran is the real one{f' ({account.url})' if account.url else ''}")
         self._progress.say(
-            f"Airflow {airflow.__version__} starts: API server, scheduler, DAG processor, triggerer"
+            f"Airflow {version('apache-airflow')} starts: API server, scheduler, DAG processor, triggerer"
         )
         env = self._airflow.environment(self._connection(account), SHOP_DUCKDB=str(self._warehouse))
         self._airflow.start(env)

@@ -15,6 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_fivetran import hooks
+from airflow_provider_fivetran.airflow_connection import settings_of
 from airflow_provider_fivetran.arguments import SHORTEST_POLL, check_delay, span_of
 from airflow_provider_fivetran.core.protocol import CONNECT_TIMEOUT
 from airflow_provider_fivetran.exceptions import (
@@ -39,7 +40,7 @@ def hook(blocking):
 
 def settings(**fields):
     conn = Connection(**{"conn_id": "c", "conn_type": "fivetran", "login": "k", "password": "s"} | fields)
-    return FivetranHook.settings_of(conn, conn.extra_dejson)
+    return settings_of(conn, conn.extra_dejson)
 
 
 def header(key="k", secret="s"):

@@ -6,11 +6,12 @@ import asyncio
 import copy
 import inspect
 import json
+import os
 import pickle
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred
 from jinja2 import Environment
 
 from airflow_provider_fivetran.exceptions import FivetranLookupError, FivetranSyncTimeout
@@ -352,3 +353,55 @@ class TestAsAnAirflowTask:
             default_args={"fivetran_conn_id": "other"},
         ):
             assert make().fivetran_conn_id == "other"
+
+
+class TestWhatCannotWork:
+    @pytest.mark.parametrize("name", ["", "  "])
+    def test_an_empty_id_is_refused_when_the_dag_is_parsed(self, name):
+        with pytest.raises(ValueError, match="connector_id is"):
+            FivetranOperator(task_id="t", connector_id=name)
+
+    @pytest.mark.parametrize("limit", ["3", None, 2.5, 0, True])
+    def test_a_retry_limit_that_is_no_number_of_attempts_is_refused(self, limit):
+        with pytest.raises(ValueError, match="fivetran_retry_limit is"):
+            FivetranOperator(task_id="t", connector_id="c", fivetran_retry_limit=limit)
+
+    @pytest.mark.parametrize("delay", [-1, float("nan"), float("inf"), "5"])
+    def test_a_retry_delay_that_is_no_time_is_refused(self, delay):
+        with pytest.raises(ValueError, match="fivetran_retry_delay is"):
+            FivetranOperator(task_id="t", connector_id="c", fivetran_retry_delay=delay)
+
+    def test_asking_a_thousand_times_a_second_is_refused(self):
+        with pytest.raises(ValueError, match=r"poll_frequency is 0\.001"):
+            FivetranOperator(task_id="t", connector_id="c", poll_frequency=0.001)
+
+    def test_a_fresh_sync_does_not_replace_a_resync(self):
+        with pytest.raises(ValueError, match="fresh_within is"):
+            FivetranResyncOperator(task_id="t", connector_id="c", fresh_within=timedelta(hours=1))
+
+    @pytest.mark.parametrize("rendered", ["None", ""])
+    def test_a_template_that_found_nothing_is_told_so(self, blocking, rendered):
+        task = blocking.make(FivetranOperator)
+        task.connector_id = rendered
+        ti = TaskInstance()
+        with pytest.raises(AirflowFailException, match="did its template find no value"):
+            execute(task, {"ti": ti, "task_instance": ti})
+
+    def test_a_refused_key_is_told_by_the_name_of_its_airflow_connection(self, blocking):
+        blocking.add()
+        blocking.sim.revoke("sim-key")
+        ti = TaskInstance()
+        with pytest.raises(AirflowFailException, match=rf"key of Airflow connection '{blocking.conn_id}'"):
+            execute(blocking.make(FivetranOperator), {"ti": ti, "task_instance": ti})
+
+    @pytest.mark.parametrize("fallback", ["itself", "nowhere"])
+    def test_a_fallback_that_is_none_ends_with_the_refusal(self, ways, monkeypatch, fallback):
+        for way in ways:
+            way.add(SyncPlan(duration=3600))
+            name = f"AIRFLOW_CONN_{way.conn_id.upper()}"
+            conn = json.loads(os.environ[name])
+            extra = {"fallback_conn_id": way.conn_id if fallback == "itself" else "nowhere"}
+            monkeypatch.setenv(name, json.dumps({**conn, "extra": extra}))
+            way.heard.at("POST", SYNC, lambda way=way: way.sim.revoke("sim-key"))
+            story = way.sync()
+            assert type(story.cause).__name__ == "FivetranUnauthorized"
