@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_fivetran.core.verdicts import Ended
+    from airflow_provider_fivetran.core.verdicts import Final
 
 __all__ = ["FivetranSensor"]
 
@@ -201,7 +201,7 @@ class FivetranSensor(BaseSensorOperator):
         """When the sensor began, which in reschedule mode was in another process."""
         return began_at(context, utcnow()) if self.reschedule else utcnow()
 
-    def _conclude(self, context: Context, outcome: Ended | TriggerAgain | BrokenOff) -> str | None:
+    def _conclude(self, context: Context, outcome: Final | TriggerAgain | BrokenOff) -> str | None:
         if isinstance(outcome, BrokenOff):
             raise outcome.error
         if isinstance(outcome, TriggerAgain):  # only a task that starts syncs is told to start one

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from airflow_provider_fivetran.core import errors
 from airflow_provider_fivetran.core.moments import read_moment, write_moment
@@ -26,9 +26,14 @@ from airflow_provider_fivetran.core.verdicts import (
     TriggerAgain,
 )
 
+if TYPE_CHECKING:
+    from airflow_provider_fivetran.core.verdicts import (
+        Final,
+    )
+
 __all__ = ["BrokenOff", "error_of", "read_event", "write_event"]
 
-_ENDED: Mapping[str, type[Ended]] = {
+_ENDED: Mapping[str, type[Final]] = {
     kind.__name__: kind
     for kind in (Succeeded, Failed, Cancelled, Rescheduled, Paused, Gone, NeverStarted, TimedOut)
 }
@@ -42,15 +47,6 @@ _STATUSES: Mapping[str, str] = {
     "NeverStarted": "never_started",
     "TimedOut": "timed_out",
 }
-_ERRORS: Mapping[type[Ended], type[errors.FivetranError]] = {
-    Failed: errors.FivetranSyncFailed,
-    Cancelled: errors.FivetranSyncCancelled,
-    Rescheduled: errors.FivetranSyncRescheduled,
-    Paused: errors.FivetranConnectionPaused,
-    Gone: errors.FivetranConnectionDeleted,
-    NeverStarted: errors.FivetranSyncNeverStarted,
-    TimedOut: errors.FivetranSyncTimeout,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +56,32 @@ class BrokenOff:
     error: errors.FivetranError
 
 
-def error_of(ended: Ended) -> errors.FivetranError | None:
+def error_of(ended: Final) -> errors.FivetranError | None:
     """The error that an end of a wait means for a task; ``None`` for a success."""
-    if isinstance(ended, Succeeded):
-        return None
-    kind = _ERRORS[type(ended)]
+    kind: type[errors.FivetranError]
+    match ended:
+        case Succeeded():
+            return None
+        case Failed():
+            kind = errors.FivetranSyncFailed
+        case Cancelled():
+            kind = errors.FivetranSyncCancelled
+        case Rescheduled():
+            kind = errors.FivetranSyncRescheduled
+        case Paused():
+            kind = errors.FivetranConnectionPaused
+        case Gone():
+            kind = errors.FivetranConnectionDeleted
+        case NeverStarted():
+            kind = errors.FivetranSyncNeverStarted
+        case TimedOut():
+            kind = errors.FivetranSyncTimeout
+        case _:
+            assert_never(ended)
     return kind(ended.message, connection_id=ended.record.connection_id, link=ended.record.link)
 
 
-def write_event(outcome: Ended | TriggerAgain | BrokenOff) -> dict[str, Any]:
+def write_event(outcome: Final | TriggerAgain | BrokenOff) -> dict[str, Any]:
     """Write the end of a wait as plain JSON."""
     match outcome:
         case Ended():
@@ -92,7 +105,7 @@ def write_event(outcome: Ended | TriggerAgain | BrokenOff) -> dict[str, Any]:
             }
 
 
-def read_event(event: object) -> Ended | TriggerAgain | BrokenOff:
+def read_event(event: object) -> Final | TriggerAgain | BrokenOff:
     """Read what :func:`write_event` wrote.
 
     :raises FivetranUnexpectedAnswer: the event is something else.
@@ -105,7 +118,7 @@ def read_event(event: object) -> Ended | TriggerAgain | BrokenOff:
         ) from error
 
 
-def _read_event(event: object) -> Ended | TriggerAgain | BrokenOff:
+def _read_event(event: object) -> Final | TriggerAgain | BrokenOff:
     if not isinstance(event, Mapping):
         raise TypeError("an event is a mapping")
     verdict = event["verdict"]

@@ -16,6 +16,7 @@ __all__ = [
     "Cancelled",
     "Ended",
     "Failed",
+    "Final",
     "Gone",
     "NeverStarted",
     "Paused",

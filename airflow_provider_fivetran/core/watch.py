@@ -17,7 +17,7 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.moments import in_words
 from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
-from airflow_provider_fivetran.core.verdicts import AskHistory, Ended, TriggerAgain, Waiting
+from airflow_provider_fivetran.core.verdicts import AskHistory, Ended, Final, TriggerAgain, Waiting
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "watch"]
 
-Outcome: TypeAlias = Ended | TriggerAgain
+Outcome: TypeAlias = Final | TriggerAgain
 
 # Seven days of syncs every five minutes are three pages.
 MOST_HISTORY_PAGES = 12
@@ -69,7 +69,7 @@ class _Eyes:
         self._unreadable_since: datetime | None = None
         self._history_failures = 0
 
-    def look(self) -> Procedure[Connection | Ended | None]:
+    def look(self) -> Procedure[Connection | Final | None]:
         """Read the connection, however long that takes. ``None``: it does not exist. ``Ended``: out of time."""
         while True:
             try:
@@ -137,7 +137,7 @@ class _Eyes:
                 return verdict
         return Waiting(min(self._next_look(), deadline), "waiting for the sync history to be readable")
 
-    def _endure(self, error: FivetranError) -> Procedure[Ended | None]:
+    def _endure(self, error: FivetranError) -> Procedure[Final | None]:
         now = self._clock()
         historical = self._seen is not None and self._seen.was_historical
         deadline = self._ticket.deadline(historical=historical)

@@ -92,9 +92,9 @@ class FivetranOperator(BaseOperator):
         again at the end; ``"skip"``.
     :param when_broken: its setup is broken. ``"try"``: sync anyway, which can heal it; ``"test"``: run the setup
         tests first and go on if they pass; ``"fail"``.
-    :param when_killed: the task is killed or marked failed by a person. ``"leave"``: the sync goes on; ``"stop"``:
-        it is stopped, by pausing the connection until it has stopped. A deferred task is told of its end by
-        Airflow 3.3 and newer only.
+    :param when_killed: the task is killed, or its state is set by a person. ``"leave"``: the sync goes on;
+        ``"stop"``: it is stopped, also one that was only attached to, by pausing the connection until it has
+        stopped. A deferred task is told of its end by Airflow 3.3 and newer only.
     :param restore_schedule: put the schedule type back at the end.
     :param fresh_within: succeed at once, without a sync, when the last sync ended well that recently; a timedelta
         or seconds.
