@@ -8,6 +8,9 @@ import inspect
 import json
 import os
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -272,32 +275,31 @@ class TestFailedDeferrals:
 class TestKilled:
     def test_the_sync_is_left(self, blocking):
         blocking.add(ENDLESS, schedule_type="auto")
-        task = self._killed_while_waiting(blocking, schedule_type="manual", restore_schedule=True)
-        assert blocking.sim.runs(ID)[0].status == "RUNNING"
-        assert blocking.sim.account.connection(ID).schedule_type == "auto"
-        assert task is not None
+        with self._killed_while_waiting(blocking, schedule_type="manual", restore_schedule=True):
+            assert blocking.sim.runs(ID)[0].status == "RUNNING"
+            assert blocking.sim.account.connection(ID).schedule_type == "auto"
 
     def test_the_sync_is_stopped(self, blocking):
         blocking.add(ENDLESS)
-        self._killed_while_waiting(blocking, when_killed="stop")
-        assert blocking.sim.runs(ID)[0].status == "PAUSED"
-        assert not blocking.sim.account.connection(ID).paused
+        with self._killed_while_waiting(blocking, when_killed="stop"):
+            assert blocking.sim.runs(ID)[0].status == "PAUSED"
+            assert not blocking.sim.account.connection(ID).paused
 
     @staticmethod
+    @contextmanager
     def _killed_while_waiting(way, **arguments):
-        """Airflow calls ``on_kill`` in the worker's process, from a signal handler."""
-        import _thread
-        import threading
-
-        if threading.current_thread() is not threading.main_thread():
-            pytest.skip("signals reach the main thread only")
+        """Airflow calls ``on_kill`` in the worker's process while the task still waits there."""
         ti = TaskInstance()
         task = way.make(FivetranOperator, **arguments)
-        way.heard.at("POST", SYNC, lambda: way.heard.at("GET", CONNECTION, _thread.interrupt_main, nth=2))
-        with pytest.raises(KeyboardInterrupt):
-            execute(task, {"ti": ti, "task_instance": ti})
-        task.on_kill()
-        return task
+        waits = threading.Event()
+        way.heard.at("POST", SYNC, lambda: way.heard.at("GET", CONNECTION, waits.set, nth=2))
+        with ThreadPoolExecutor(1) as worker:
+            running = worker.submit(execute, task, {"ti": ti, "task_instance": ti})
+            assert waits.wait(20)
+            task.on_kill()
+            yield
+            way.sim.cancel(ID)  # in Airflow the process would end here
+            assert running.exception(timeout=30) is not None
 
 
 class TestAsAnAirflowTask:
