@@ -1116,9 +1116,12 @@ class TestSensorTellsIt:
             way.sim.start_sync(ID)
             story = way.sense(timeout=1.5)
             assert type(story.error).__name__ == "AirflowSensorTimeout"
-            return story
+            assert story.triggers == []
+            assert len(way.sim.runs(ID)) == 1
 
-        compare(tell, ways)
+        # Not compared: whether Airflow's clock or ours is first to see the timeout is a matter of milliseconds.
+        with ThreadPoolExecutor(len(ways)) as pool:
+            list(pool.map(tell, ways))
 
     def test_a_network_full_of_faults(self, ways):
         def tell(way):
