@@ -229,7 +229,8 @@ class Story:
             type(self.cause).__name__,
             type(self.value).__name__,
             record.get("status"),
-            record.get("reason"),
+            # The ways run on accounts of their own, whose times need not agree to the second.
+            re.sub(r"[-\d]+ [:\d]+ UTC", "a time", record.get("reason") or ""),
             record.get("volume_mb"),
             (record.get("sync_id") is not None, record.get("ended_at") is not None),
             [
