@@ -1128,7 +1128,7 @@ class TestSensorTellsIt:
             way.add(UNMISTAKABLE, succeeded_at=ago(hours=1))
             way.sim.start_sync(ID)
             for kind in ("status", "reset", "lost", "html", "garbage"):
-                way.sim.faults.add(Fault(kind, "GET", times=2, probability=0.3))
+                way.sim.faults.add(Fault(kind, "GET", CONNECTION, times=2, probability=0.3))
             return way.sense().ended_well()
 
         compare(tell, ways)
