@@ -649,7 +649,7 @@ class TestNetwork:
         def tell(way):
             way.add(UNMISTAKABLE, succeeded_at=ago(hours=1))
             for kind in ("status", "reset", "lost", "html", "garbage"):
-                way.sim.faults.add(Fault(kind, "GET", times=6, probability=0.15))
+                way.sim.faults.add(Fault(kind, "GET", CONNECTION, times=6, probability=0.15))
             story = way.sync().ended_well()
             assert len(way.sim.runs(ID)) == 1
             return story
