@@ -346,7 +346,7 @@ class TestAlreadyRunning:
     def test_attach_takes_it_as_ours_and_sends_nothing(self, ways, history):
         def tell(way):
             way.sim.switches.update(history=history)
-            way.add(SyncPlan(duration=0.8), succeeded_at=ago(hours=1))
+            way.add(SyncPlan(duration=2), succeeded_at=ago(hours=1))
             way.sim.start_sync(ID)
             story = way.sync().ended_well()
             assert story.sent("POST") == []
@@ -357,7 +357,7 @@ class TestAlreadyRunning:
 
     def test_attach_fails_when_that_sync_fails(self, ways):
         def tell(way):
-            way.add(BAD, succeeded_at=ago(hours=1))
+            way.add(replace(BAD, duration=2), succeeded_at=ago(hours=1))
             way.sim.start_sync(ID)
             story = way.sync().failed(FivetranSyncFailed, "Reconnect", status="failed")
             assert story.sent("POST") == []
