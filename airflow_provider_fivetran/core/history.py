@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from airflow_provider_fivetran.core.ticket import Aim
 
@@ -52,8 +52,10 @@ def awaited_entry(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
         case Aim.NEXT_END:
             ended = [e for e in entries if (e.is_success or e.is_failure) and _end(e) > ticket.taken_at]
             return min(ended, key=_end, default=None)
-        case Aim.SUCCESS_AFTER:
-            return None  # the timestamps say all
+        case Aim.SUCCESS_AFTER:  # the timestamps say all
+            return None
+        case _:
+            assert_never(ticket.aim)
 
 
 def is_another_end(ticket: Ticket, entries: Entries, moment: datetime) -> bool:

@@ -136,6 +136,22 @@ PAUSED = connection("paused", paused=True)
             history=[],
         ),
         rule(
+            "a success while Fivetran still calls the next sync historical is not the re-sync",
+            Waiting,
+            ticket(until_not_historical=True),
+            connection(succeeded_at=at(30), is_historical=True),
+            31,
+            absent=True,
+        ),
+        rule(
+            "a success after which nothing is historical any longer is the re-sync",
+            Succeeded,
+            ticket(until_not_historical=True),
+            NEW_SUCCESS,
+            31,
+            absent=True,
+        ),
+        rule(
             "an end in the second of the trigger is held",
             Waiting,
             ticket(),
