@@ -393,7 +393,9 @@ class FivetranHook(BaseHook):
     def _started(self, order: Order, *, begun_at: datetime | None = None) -> Ticket:
         started = self.carry_out(start(order, utcnow, begun_at=begun_at))
         if not isinstance(started, Started):  # only what an order of ours does not ask for
-            raise FivetranError(f"no sync of {order.connection_id} was started: {started}")
+            raise FivetranError(
+                f"no sync of {order.connection_id} was started: {started}", connection_id=order.connection_id
+            )
         return started.ticket
 
     # ----------------------------------------------------------------------------------------------------------

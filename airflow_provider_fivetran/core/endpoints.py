@@ -51,8 +51,9 @@ def _part(value: str) -> str:
     return quote(value, safe="")
 
 
-def _connection(connection_id: str) -> str:
-    return f"/v1/connections/{_part(connection_id)}"
+def _of_connection(connection_id: str, action: str = "") -> dict[str, Any]:
+    """What all calls about one connection share."""
+    return {"path": f"/v1/connections/{_part(connection_id)}{action}", "connection_id": connection_id}
 
 
 def get_account() -> Call[Account]:
@@ -62,7 +63,7 @@ def get_account() -> Call[Account]:
 
 def get_connection(connection_id: str) -> Call[Connection]:
     """``GET /v1/connections/{connectionId}``."""
-    return Call(method="GET", path=_connection(connection_id), read=Connection.from_json, safe=True)
+    return Call(method="GET", **_of_connection(connection_id), read=Connection.from_json, safe=True)
 
 
 def list_connections(*, group_id: str | None = None, schema: str | None = None) -> Call[Page[Connection]]:
@@ -87,7 +88,7 @@ def change_connection(
     """
     return Call(
         method="PATCH",
-        path=_connection(connection_id),
+        **_of_connection(connection_id),
         body={**changes, "run_setup_tests": setup_tests},
         read=Connection.from_json,
         safe=not setup_tests,
@@ -96,20 +97,18 @@ def change_connection(
 
 def sync_connection(connection_id: str, *, force: bool = False) -> Call[None]:
     """``POST /v1/connections/{connectionId}/sync``; ``force`` stops a running sync first."""
-    return Call(
-        method="POST", path=f"{_connection(connection_id)}/sync", body={"force": force}, read=_nothing
-    )
+    return Call(method="POST", **_of_connection(connection_id, "/sync"), body={"force": force}, read=_nothing)
 
 
 def resync_connection(connection_id: str, *, scope: Mapping[str, Sequence[str]] | None = None) -> Call[None]:
     """``POST /v1/connections/{connectionId}/resync``: everything anew, or the tables of ``scope`` by schema."""
     body = {} if scope is None else {"scope": {schema: list(tables) for schema, tables in scope.items()}}
-    return Call(method="POST", path=f"{_connection(connection_id)}/resync", body=body, read=_nothing)
+    return Call(method="POST", **_of_connection(connection_id, "/resync"), body=body, read=_nothing)
 
 
 def run_setup_tests(connection_id: str) -> Call[Connection]:
     """``POST /v1/connections/{connectionId}/test``; the empty body is required."""
-    return Call(method="POST", path=f"{_connection(connection_id)}/test", body={}, read=Connection.from_json)
+    return Call(method="POST", **_of_connection(connection_id, "/test"), body={}, read=Connection.from_json)
 
 
 def get_sync_history(connection_id: str, *, since: datetime, until: datetime) -> Call[Page[SyncHistoryEntry]]:
@@ -120,7 +119,7 @@ def get_sync_history(connection_id: str, *, since: datetime, until: datetime) ->
     """
     return Call(
         method="GET",
-        path=f"{_connection(connection_id)}/sync-history",
+        **_of_connection(connection_id, "/sync-history"),
         params={"start_time": _instant(since), "end_time": _instant(until), "limit": PAGE},
         read=Page.reader(SyncHistoryEntry.from_json),
         safe=True,

@@ -24,12 +24,16 @@ FivetranError
         FivetranConnectionDeleted   the connection is gone
     FivetranTriggerUncertain        the answer to a trigger was lost, and nothing tells whether it took
 
-Each error takes its message first and everything else by keyword, so that it survives pickling.
+Each error takes its message first and everything else by keyword, so that it survives pickling and copying.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypedDict
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Unpack
 
 __all__ = [
     "FivetranApiError",
@@ -56,6 +60,15 @@ __all__ = [
     "FivetranUnexpectedAnswer",
     "FivetranUnreachable",
 ]
+
+
+class Facts(TypedDict, total=False):
+    """What any error may know."""
+
+    status: int | None
+    code: str | None
+    connection_id: str | None
+    link: str | None
 
 
 class FivetranError(Exception):
@@ -92,8 +105,8 @@ class FivetranUnreachable(FivetranError):
     :ivar maybe_received: whether Fivetran may have received and carried out the request all the same.
     """
 
-    def __init__(self, message: str = "", *, maybe_received: bool = True) -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "", *, maybe_received: bool = True, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
         self.maybe_received = maybe_received
 
 
@@ -134,14 +147,10 @@ class FivetranRateLimited(FivetranApiError):
     permanent = False
 
     def __init__(
-        self,
-        message: str = "",
-        *,
-        status: int | None = 429,
-        code: str | None = None,
-        retry_after: float | None = None,
+        self, message: str = "", *, retry_after: float | None = None, **facts: Unpack[Facts]
     ) -> None:
-        super().__init__(message, status=status, code=code)
+        facts.setdefault("status", 429)
+        super().__init__(message, **facts)
         self.retry_after = retry_after
 
 
@@ -190,7 +199,16 @@ class FivetranSyncCancelled(FivetranSyncError):
 
 
 class FivetranSyncRescheduled(FivetranSyncError):
-    """Fivetran put the sync off and the task must not wait for that."""
+    """Fivetran put the sync off and the task must not wait for that.
+
+    :ivar rescheduled_for: until when (UTC), where Fivetran announced it.
+    """
+
+    def __init__(
+        self, message: str = "", *, rescheduled_for: datetime | None = None, **facts: Unpack[Facts]
+    ) -> None:
+        super().__init__(message, **facts)
+        self.rescheduled_for = rescheduled_for
 
 
 class FivetranSyncNeverStarted(FivetranSyncError):

@@ -6,9 +6,11 @@ an error, never a success.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, assert_never
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from airflow_provider_fivetran.core import errors
 from airflow_provider_fivetran.core.moments import read_moment, write_moment
@@ -27,11 +29,15 @@ from airflow_provider_fivetran.core.verdicts import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_fivetran.core.verdicts import (
         Final,
     )
 
 __all__ = ["BrokenOff", "error_of", "read_event", "write_event"]
+
+T = TypeVar("T")
 
 _ENDED: Mapping[str, type[Final]] = {
     kind.__name__: kind
@@ -59,6 +65,7 @@ class BrokenOff:
 def error_of(ended: Final) -> errors.FivetranError | None:
     """The error that an end of a wait means for a task; ``None`` for a success."""
     kind: type[errors.FivetranError]
+    about: errors.Facts = {"connection_id": ended.record.connection_id, "link": ended.record.link}
     match ended:
         case Succeeded():
             return None
@@ -67,7 +74,9 @@ def error_of(ended: Final) -> errors.FivetranError | None:
         case Cancelled():
             kind = errors.FivetranSyncCancelled
         case Rescheduled():
-            kind = errors.FivetranSyncRescheduled
+            return errors.FivetranSyncRescheduled(
+                ended.message, rescheduled_for=ended.record.rescheduled_for, **about
+            )
         case Paused():
             kind = errors.FivetranConnectionPaused
         case Gone():
@@ -78,7 +87,7 @@ def error_of(ended: Final) -> errors.FivetranError | None:
             kind = errors.FivetranSyncTimeout
         case _:
             assert_never(ended)
-    return kind(ended.message, connection_id=ended.record.connection_id, link=ended.record.link)
+    return kind(ended.message, **about)
 
 
 def write_event(outcome: Final | TriggerAgain | BrokenOff) -> dict[str, Any]:
@@ -95,13 +104,12 @@ def write_event(outcome: Final | TriggerAgain | BrokenOff) -> dict[str, Any]:
             return {"verdict": "TriggerAgain", "announced": announced, "message": outcome.message}
         case BrokenOff():
             error = outcome.error
+            known = {name: value for name, value in vars(error).items() if name in _FACTS}
             return {
                 "verdict": "BrokenOff",
                 "error": type(error).__name__,
                 "message": str(error),
-                "status": error.status,
-                "code": error.code,
-                "connection_id": error.connection_id,
+                **{name: _plain(value) for name, value in known.items() if value is not None},
             }
 
 
@@ -135,12 +143,43 @@ def _read_event(event: object) -> Final | TriggerAgain | BrokenOff:
 
 def _read_error(event: Mapping[str, Any]) -> errors.FivetranError:
     kind = getattr(errors, str(event["error"]), errors.FivetranError)
-    error = kind(str(event["message"]))
-    if not isinstance(error, errors.FivetranError):
+    if not (isinstance(kind, type) and issubclass(kind, errors.FivetranError)):
         raise TypeError("an event carries an error of this package")
-    error.status, error.code, error.connection_id = (
-        event.get("status"),
-        event.get("code"),
-        event.get("connection_id"),
-    )
+    error = kind(str(event["message"]))
+    for name, read in _FACTS.items():
+        if hasattr(error, name) and event.get(name) is not None:
+            setattr(error, name, read(event[name]))
     return error
+
+
+def _plain(value: object) -> object:
+    return write_moment(value) if isinstance(value, datetime) else value
+
+
+def _number(value: object) -> float:
+    number = float(value) if isinstance(value, (int, float)) else math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is no number of seconds")
+    return number
+
+
+def _only(kind: type[T]) -> Callable[[object], T]:
+    def read(value: object) -> T:
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r} is not what an error of this package knows")
+        return value
+
+    return read
+
+
+# All that an error of this package may know besides its message, and how to read it. An event of an older version
+# has less.
+_FACTS: Mapping[str, Callable[[Any], object]] = {
+    "status": _only(int),
+    "code": _only(str),
+    "connection_id": _only(str),
+    "link": _only(str),
+    "retry_after": _number,
+    "maybe_received": _only(bool),
+    "rescheduled_for": read_moment,
+}

@@ -10,6 +10,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
     FivetranConflict,
+    FivetranError,
     FivetranForbidden,
     FivetranNotFound,
     FivetranRateLimited,
@@ -25,10 +27,11 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
 )
 from airflow_provider_fivetran.core.fields import maybe_text, records, section
+from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import read_http_date
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from urllib.parse import SplitResult
 
@@ -40,6 +43,7 @@ __all__ = [
     "Page",
     "Settings",
     "base_url_of",
+    "naming_the_connection",
     "next_page",
     "read_answer",
     "refused_key",
@@ -77,6 +81,7 @@ class Call(Generic[T]):
     """One request, described but not yet sent.
 
     ``safe`` says that sending it twice does no more than sending it once, so that a transport may repeat it.
+    ``connection_id`` is the Fivetran connection that it is about, if it is about one: its errors name it.
     """
 
     method: str
@@ -85,6 +90,18 @@ class Call(Generic[T]):
     params: Mapping[str, str] = field(default_factory=dict)
     body: Json | None = None
     safe: bool = False
+    connection_id: str | None = None
+
+
+@contextmanager
+def naming_the_connection(call: Call[Any]) -> Iterator[None]:
+    """Let each error of a call name the Fivetran connection that the call is about, and where to look at it."""
+    try:
+        yield
+    except FivetranError as error:
+        if call.connection_id is not None and error.connection_id is None:
+            error.connection_id, error.link = call.connection_id, dashboard_link(call.connection_id)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +300,13 @@ def read_answer(
             f"{_excerpt(body)!r}",
             status=status,
         )
+    try:
+        value = call.read(section(envelope, "data"))
+    except FivetranUnexpectedAnswer as error:
+        error.status = status
+        raise
     return Answer(
-        call.read(section(envelope, "data")),
+        value,
         server_time=read_http_date(named.get("date")),
         requests_left=_whole_number(named.get("x-rate-limit-remaining")),
     )

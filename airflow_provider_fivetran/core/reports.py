@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_fivetran.core.moments import in_words
@@ -99,9 +100,10 @@ def paused(ticket: Ticket, connection: Connection, *, entry: SyncHistoryEntry | 
 
 def rescheduled(ticket: Ticket, connection: Connection) -> Rescheduled:
     reasons = reasons_of(connection, None)
+    announced = connection.status.rescheduled_for
     return Rescheduled(
-        _record(ticket, "rescheduled", None, None, reasons),
-        f"{put_off(connection.status.rescheduled_for)}, and when_rescheduled is 'fail': {name_of(connection)}"
+        replace(_record(ticket, "rescheduled", None, None, reasons), rescheduled_for=announced),
+        f"{put_off(announced)}, and when_rescheduled is 'fail': {name_of(connection)}"
         f"{': ' + reasons if reasons else ''}. {ticket.link}",
     )
 

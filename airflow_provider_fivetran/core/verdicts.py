@@ -45,6 +45,8 @@ class SyncRecord:
     volume_mb: Mapping[str, float] = field(default_factory=dict)
     """Megabytes per stage, where the sync history tells."""
     reason: str | None = None
+    rescheduled_for: datetime | None = None
+    """Until when Fivetran put the sync off, where that is the end of the wait and was announced."""
 
     @property
     def ended_at_text(self) -> str | None:
@@ -56,8 +58,7 @@ class SyncRecord:
         duration = self.ended_at - self.started_at if self.ended_at and self.started_at else None
         return {
             **asdict(self),
-            "started_at": _write(self.started_at),
-            "ended_at": _write(self.ended_at),
+            **{name: _write(getattr(self, name)) for name in _TIMES},
             "duration": duration.total_seconds() if duration is not None else None,
             "volume_mb": dict(self.volume_mb),
         }
@@ -70,7 +71,7 @@ class SyncRecord:
         """
         try:
             known = {name: data[name] for name in _RECORD_FIELDS if data.get(name) is not None}
-            for name in ("started_at", "ended_at"):
+            for name in _TIMES:
                 if name in known:
                     known[name] = read_moment(known[name])
             record = cls(**known)
@@ -86,6 +87,7 @@ def _write(moment: datetime | None) -> str | None:
 
 
 _RECORD_FIELDS = tuple(field.name for field in fields(SyncRecord))
+_TIMES = ("started_at", "ended_at", "rescheduled_for")
 _TEXTS = ("connection_id", "status", "link", "sync_id", "reason")
 
 

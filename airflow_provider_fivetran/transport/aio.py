@@ -9,6 +9,7 @@ import random
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ from airflow_provider_fivetran.core.protocol import (
     KEY_REPLACED,
     MAX_ANSWER_BYTES,
     Settings,
+    naming_the_connection,
     read_answer,
     refused_key,
 )
@@ -156,15 +158,15 @@ class Line:
     async def _reading(self) -> AsyncIterator[None]:
         """Read keys; after a failure, those who wait for the same are told of it instead of each trying again."""
         if _now() < self._failed_until:
-            raise self._failure.with_traceback(None)
+            raise _one_of_its_own(self._failure)
         try:
             yield
         except Exception as error:
-            self._failure = self._to_endure(error)
-            self._failed_until = _now() + self._rest
-            if self._failure is error:
+            failure = self._to_endure(error)
+            self._failure, self._failed_until = failure, _now() + self._rest
+            if failure is error:
                 raise
-            raise self._failure from error
+            raise _one_of_its_own(failure) from error
 
     def _to_endure(self, error: Exception) -> Exception:
         if isinstance(error, FivetranError) or self._settings is None:
@@ -309,7 +311,8 @@ class AsyncTransport:
             sleep=self._sleep,
             reraise=True,
         )
-        return await retrying(self._line.exchange, call)
+        with naming_the_connection(call):
+            return await retrying(self._line.exchange, call)
 
     async def drive(self, procedure: Procedure[T]) -> T:
         """Carry out the steps of a procedure until its end."""
@@ -351,6 +354,11 @@ def _unreachable(
     )
 
 
+def _one_of_its_own(error: Exception) -> Exception:
+    """The error for one of several waits: each notes in its own which connection it is about."""
+    return copy(error) if isinstance(error, FivetranError) else error.with_traceback(None)
+
+
 def _signed_with(header: str) -> aiohttp.ClientMiddlewareType:
     async def sign(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -373,5 +381,7 @@ async def _read_all(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_chunked(64 * 1024):
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            raise FivetranUnexpectedAnswer(f"an answer of more than {MAX_ANSWER_BYTES} bytes was broken off")
+            raise FivetranUnexpectedAnswer(
+                f"an answer of more than {MAX_ANSWER_BYTES} bytes was broken off", status=response.status
+            )
     return bytes(body)

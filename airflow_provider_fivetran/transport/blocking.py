@@ -24,6 +24,7 @@ from airflow_provider_fivetran.core.protocol import (
     CONNECT_TIMEOUT,
     KEY_REPLACED,
     MAX_ANSWER_BYTES,
+    naming_the_connection,
     read_answer,
     refused_key,
 )
@@ -95,7 +96,8 @@ class BlockingTransport:
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(self._exchange, call)
+        with naming_the_connection(call):
+            return retrying(self._exchange, call)
 
     def drive(self, procedure: Procedure[T]) -> T:
         """Carry out the steps of a procedure until its end."""
@@ -219,7 +221,9 @@ def _read_all(response: requests.Response, until: float) -> bytes:
     for chunk in _chunks(response):
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            raise FivetranUnexpectedAnswer(f"an answer of more than {MAX_ANSWER_BYTES} bytes was broken off")
+            raise FivetranUnexpectedAnswer(
+                f"an answer of more than {MAX_ANSWER_BYTES} bytes was broken off", status=response.status_code
+            )
         if time.monotonic() > until:
             raise requests.ReadTimeout("the answer did not end within the time limit")
     return bytes(body)

@@ -248,6 +248,9 @@ class TestPutOff:
             )
             story = way.sync(when_rescheduled="fail")
             story.failed(FivetranSyncRescheduled, "off until", status="rescheduled")
+            announced = datetime.fromisoformat(story.record["rescheduled_for"])
+            assert story.error.rescheduled_for == announced == way.sim.account.connection(ID).rescheduled_for
+            assert (story.error.connection_id, story.error.link) == (ID, story.record["link"])
             assert len(story.triggers) == 1
             return story
 

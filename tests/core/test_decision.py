@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_fivetran.core.decision import Seen, judge
-from airflow_provider_fivetran.core.models import SetupTest
+from airflow_provider_fivetran.core.models import Notice, SetupTest
 from airflow_provider_fivetran.core.ticket import Aim
 from airflow_provider_fivetran.core.verdicts import (
     AskHistory,
@@ -1140,11 +1140,19 @@ def test_a_success_that_the_history_dates_not_yet_is_dated_by_the_timestamp():
     assert done.record.ended_at == at(30)
 
 
+@pytest.mark.parametrize("seconds", [600, None])
+def test_the_record_of_a_put_off_tells_until_when(seconds):
+    ended = verdict(ticket(fail_when_rescheduled=True), put_off(seconds), 20)
+    assert isinstance(ended, Rescheduled)
+    assert ended.record.rescheduled_for == (seconds and at(seconds))
+
+
 def test_a_failure_says_everything_that_fivetran_says():
     broken = connection(
         failed_at=at(30),
         setup_state="broken",
         tasks=(RECONNECT,),
+        warnings=(Notice(code="slow", message="The source is slow", details="since Monday"),),
         setup_tests=(SetupTest(title="Login", status="failed", message="wrong password"),),
     )
     message = verdict(ticket(), broken, 40, history=[entry("failure", 2, 30, reason="Quota")]).message
@@ -1153,6 +1161,7 @@ def test_a_failure_says_everything_that_fivetran_says():
         "2026-11-02 10:00:30",
         "Quota",
         "Reconnect it",
+        "warning: The source is slow: since Monday (slow)",
         "Login: wrong password",
         "broken",
     ):

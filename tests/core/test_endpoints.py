@@ -111,6 +111,14 @@ def test_an_id_stays_one_part_of_its_path(make, given_id, part):
     assert make(given_id).path.count("/") == make("x").path.count("/")
 
 
+def test_a_call_about_a_connection_knows_which():
+    about = [
+        call.path.split("/")[3:4] == ["c"] and call.path.startswith("/v1/connections/") for call, *_ in CALLS
+    ]
+    assert [call.connection_id for call, *_ in CALLS] == ["c" if it else None for it in about]
+    assert sum(about) == 9
+
+
 @pytest.mark.parametrize("make", OF_ONE)
 @pytest.mark.parametrize("wrong", ["", ".", ".."])
 def test_what_cannot_be_an_id_is_refused(make, wrong):

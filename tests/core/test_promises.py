@@ -34,7 +34,7 @@ from airflow_provider_fivetran.core.verdicts import (
     TriggerAgain,
     Waiting,
 )
-from facts import EARLIER, RECONNECT, T0, at, connection, entry, ticket
+from facts import EARLIER, RECONNECT, T0, at, connection, entry, ticket, whole_error
 
 many = settings(max_examples=80, deadline=None)
 
@@ -305,6 +305,7 @@ records = st.builds(
     sync_id=st.none() | st.text(),
     started_at=moments,
     ended_at=moments,
+    rescheduled_for=moments,
     volume_mb=st.dictionaries(st.text(), st.floats(0, 10**9)),
     reason=st.none() | st.text(),
 )
@@ -347,11 +348,32 @@ def test_the_wish_for_a_trigger_survives_its_round_trip_as_an_event(announced):
 
 @pytest.mark.parametrize("name", errors.__all__)
 def test_each_error_survives_its_round_trip_as_an_event(name):
-    error = getattr(errors, name)("it broke")
-    error.status, error.code, error.connection_id = 503, "Broken", "c"
+    error = whole_error(name)
     read = read_event(through_json(write_event(BrokenOff(error)))).error
-    assert type(read) is type(error)
-    assert (str(read), read.status, read.code, read.connection_id) == ("it broke", 503, "Broken", "c")
+    assert (type(read), str(read), vars(read)) == (type(error), "it broke", vars(error))
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_an_error_that_knows_nothing_survives_its_round_trip_as_an_event(name):
+    error = getattr(errors, name)("it broke")
+    assert vars(read_event(through_json(write_event(BrokenOff(error)))).error) == vars(error)
+
+
+def test_an_event_of_an_older_version_is_still_an_error():
+    event = {"verdict": "BrokenOff", "error": "FivetranRateLimited", "message": "it broke", "status": 429}
+    read = read_event({**event, "code": None, "connection_id": "c"}).error
+    assert (type(read), read.connection_id, read.retry_after) == (errors.FivetranRateLimited, "c", None)
+
+
+def test_an_end_that_an_older_version_wrote_is_still_an_end():
+    event = write_event(ended(Rescheduled))
+    del event["record"]["rescheduled_for"]
+    assert error_of(read_event(event)).rescheduled_for is None
+
+
+def test_the_error_of_a_put_off_knows_until_when():
+    event = ended(Rescheduled, rescheduled_for=T0)
+    assert error_of(read_event(through_json(write_event(event)))).rescheduled_for == T0
 
 
 def test_an_error_of_a_newer_version_is_still_an_error():
@@ -420,6 +442,11 @@ FOREIGN = [
     },
     {"verdict": "BrokenOff"},
     {"verdict": "BrokenOff", "error": "annotations", "message": ""},
+    {"verdict": "BrokenOff", "error": "FivetranError", "message": "", "status": "503"},
+    {"verdict": "BrokenOff", "error": "FivetranError", "message": "", "link": 5},
+    {"verdict": "BrokenOff", "error": "FivetranRateLimited", "message": "", "retry_after": "soon"},
+    {"verdict": "BrokenOff", "error": "FivetranRateLimited", "message": "", "retry_after": float("nan")},
+    {"verdict": "BrokenOff", "error": "FivetranSyncRescheduled", "message": "", "rescheduled_for": "soon"},
     {"verdict": "BrokenOff", "error": "ClassVar", "message": ""},
     {"verdict": "BrokenOff", "error": "__doc__", "message": ""},
     {"verdict": "TriggerAgain", "announced": "soon", "message": ""},

@@ -25,6 +25,7 @@ from airflow_provider_fivetran.core.protocol import (
     read_answer,
 )
 from airflow_provider_fivetran.core.retrying import may_repeat
+from facts import whole_error
 
 CALL = get_connection("c")
 TRIGGER = sync_connection("c")
@@ -440,8 +441,8 @@ def test_a_line_break_in_a_secret_adds_no_header():
 
 @pytest.mark.parametrize("name", errors.__all__)
 def test_each_error_survives_pickling_and_copying(name):
-    error = getattr(errors, name)("it broke")
-    error.status, error.connection_id = 418, "c"
+    error = whole_error(name)
+    assert None not in vars(error).values()
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (type(again), str(again), vars(again)) == (type(error), "it broke", vars(error))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_fivetran.core import errors
 from airflow_provider_fivetran.core.models import Connection, ConnectionStatus, Notice, SyncHistoryEntry
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
 
@@ -71,3 +72,15 @@ def ticket(aim: Aim = Aim.TRIGGERED, **changes: Any) -> Ticket:
 
 
 RECONNECT = Notice(code="reconnect", message="Reconnect it")
+
+_MORE_THAN_OTHERS: dict[str, dict[str, Any]] = {
+    "FivetranRateLimited": {"retry_after": 7.5},
+    "FivetranUnreachable": {"maybe_received": False},
+    "FivetranSyncRescheduled": {"rescheduled_for": at(3600)},
+}
+
+
+def whole_error(name: str) -> errors.FivetranError:
+    """An error that knows all that its kind can know."""
+    facts = {"status": 418, "code": "Broken", "connection_id": "c", "link": "https://x"}
+    return getattr(errors, name)("it broke", **facts, **_MORE_THAN_OTHERS.get(name, {}))

@@ -346,6 +346,43 @@ def test_a_redirect_is_not_followed_and_carries_no_secret_away(wire, status):
     assert elsewhere.heads == []
 
 
+# What comes back, and what the error knows of it besides the connection.
+TROUBLES = {
+    "refused": (Fault("status", status=401, times=None), FivetranUnauthorized, {"status": 401}),
+    "forbidden": (Fault("status", status=403, times=None), FivetranForbidden, {"status": 403}),
+    "absent": (Fault("status", status=404, times=None), FivetranNotFound, {"status": 404}),
+    "conflict": (Fault("status", status=409, times=None), FivetranConflict, {"status": 409}),
+    "limited": (
+        Fault("status", status=429, retry_after=90, times=None),
+        FivetranRateLimited,
+        {"status": 429, "retry_after": 90},
+    ),
+    "server": (Fault("status", status=503, times=None), FivetranServerError, {"status": 503}),
+    "page": (Fault("html", status=200, times=None), FivetranUnexpectedAnswer, {"status": 200}),
+    "elsewhere": (Fault("status", status=302, times=None), FivetranUnexpectedAnswer, {"status": 302}),
+    "shape": (Fault("wrong_shape", times=None), FivetranUnexpectedAnswer, {"status": 200}),
+    "reset": (Fault("reset", times=None), FivetranUnreachable, {"status": None, "maybe_received": True}),
+}
+
+
+@pytest.mark.parametrize(("fault", "error", "facts"), TROUBLES.values(), ids=TROUBLES)
+def test_an_error_knows_which_connection_it_is_about_and_where_to_look(kind, sim, fault, error, facts):
+    sim.faults.add(fault)
+    client = Client(kind, sim.url, attempts=1)
+    sim.add_connection("a c")
+    failed = client.fails(get_connection("a c"), error)
+    assert failed.connection_id == "a c"
+    assert failed.link == "https://fivetran.com/dashboard/connections/a%20c"
+    assert vars(failed) | facts == vars(failed)
+    about_none = client.fails(list_connections(), error)
+    assert (about_none.connection_id, about_none.link) == (None, None)
+
+
+def test_an_error_without_an_answer_knows_its_connection_too(kind):
+    error = Client(kind, f"http://127.0.0.1:{free_port()}").fails(TRIGGER, FivetranUnreachable)
+    assert (error.connection_id, error.maybe_received) == ("c", False)
+
+
 ODD = {
     "not HTTP": b"SSH-2.0-OpenSSH_9.9\r\n",
     "half a head": b"HTTP/1.1 200",
@@ -787,6 +824,8 @@ async def test_keys_that_cannot_be_read_during_a_wait_are_no_refusal(sim, error)
             assert "'old'" in str(outcome)
             assert type(error).__name__ in str(outcome)
             assert SECRET not in str(outcome)
+        another = await asyncio.gather(transport.send(get_connection("other")), return_exceptions=True)
+        assert [error.connection_id for error in (*outcomes, *another)] == ["c"] * 50 + ["other"]
         sim.add_key("new-key", "new-secret")
         keys.error, keys.now = None, [replace(keys.now[0], credentials=NEW)]
         await asyncio.sleep(0.6)
