@@ -29,6 +29,15 @@ PROMISED = {
 }
 
 
+def airflow_version() -> tuple[int, int]:
+    major, minor = importlib.metadata.version("apache-airflow").split(".")[:2]
+    return int(major), int(minor)
+
+
+if airflow_version() >= (3, 3):  # before that, importing it says what it needs
+    PROMISED["retry_policy"] = {"FivetranRetryPolicy"}
+
+
 def run_python(script: str) -> str:
     """Run a script in an interpreter that has imported nothing yet; return the last line that it prints."""
     done = subprocess.run(
@@ -98,12 +107,6 @@ def test_every_path_in_the_metadata_leads_somewhere(path):
 
 
 # --- the connection form --------------------------------------------------------------------------------
-
-
-def airflow_version() -> tuple[int, int]:
-    major, minor = importlib.metadata.version("apache-airflow").split(".")[:2]
-    return int(major), int(minor)
-
 
 # What the page for connections asks for: an answer of Airflow's own API, or before 3.0 what its forms are made of.
 FORM = f"""

@@ -12,6 +12,7 @@ from airflow_provider_fivetran import __version__
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncError, FivetranSyncFailed
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
+from airflow_provider_fivetran.retry_policy import FivetranRetryPolicy
 from airflow_provider_fivetran.sensors import FivetranSensor
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
@@ -56,6 +57,16 @@ FivetranOperator(task_id="sync", connector_id="c", poll_frequency=timedelta(seco
 FivetranOperator(task_id="sync", connector_id="c", poll_frequency=0.5, when_running="restart")
 FivetranOperator(task_id="sync", connector_id="c", when_running="skip", when_paused="skip")
 FivetranOperator(task_id="sync", connector_id="c", schedule_type="auto", when_broken="fail")
+
+# --- when to try again, with Airflow 3.3 ----------------------------------------------------------------
+
+FivetranOperator(task_id="sync", connector_id="c", retries=3, retry_policy=FivetranRetryPolicy())
+FivetranSensor(
+    task_id="wait",
+    connector_id="c",
+    retries=3,
+    retry_policy=FivetranRetryPolicy(first_delay=timedelta(minutes=2), longest_delay=timedelta(hours=6)),
+)
 
 # A policy that does not exist is found before the DAG is deployed.
 FivetranOperator(task_id="sync", connector_id="c", when_running="ignore")  # type: ignore[arg-type]
