@@ -20,7 +20,7 @@ from airflow_provider_fivetran.core.starting import Undo, undo
 from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.watch import watch
-from airflow_provider_fivetran.killing import is_over
+from airflow_provider_fivetran.killing import has_ended, may_be_stopped, state_in_triggerer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
@@ -117,10 +117,11 @@ class FivetranSyncTrigger(BaseTrigger):
 
     async def _end(self, undone: Undo) -> None:
         try:
-            if not await is_over(self.task_instance):
+            state = await state_in_triggerer(self.task_instance)
+            if not has_ended(state):
                 return
             connection_id = Ticket.from_json(self.ticket).connection_id
-            if self.when_killed == "stop":
+            if self.when_killed == "stop" and may_be_stopped(state):
                 await self._drive(stop(connection_id, undone, utcnow))
             else:
                 # Paused again, the connection would stop the very sync that is to be left.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.protocol import Answer
     from airflow_provider_fivetran.core.steps import Clock, Procedure
 
-__all__ = ["NotNeeded", "Order", "Skipped", "Started", "Undo", "start", "undo"]
+__all__ = ["Keep", "NotNeeded", "Order", "Progress", "Skipped", "Started", "Undo", "start", "take_up", "undo"]
 
 # A sync that runs may take a moment to show in the history: pauses before looks there, in seconds.
 LOOKS_FOR_THE_RUNNING = (0, 1, 2)
@@ -76,6 +77,9 @@ class Order:
     start_timeout: timedelta = DEFAULT_START_TIMEOUT
     reschedule_wait: timedelta | None = None
     poll_frequency: timedelta | None = None
+    maybe_started: bool = False
+    """An earlier try of the task, of which nothing is known, may have started it already: a sync that runs and may
+    be that one is never stopped, and none is started after it."""
 
     def __post_init__(self) -> None:
         """Refuse a policy that does not exist, which would otherwise be taken for the last one that does.
@@ -116,6 +120,22 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a start has come: what another process must know to go on from here if this one dies."""
+
+    undo: Undo
+    ticket: Ticket | None = None
+    """``None``: no sync of ours is under way, but something may have been changed."""
+    unanswered: bool = False
+    """The trigger may have been sent; how Fivetran answered is not known."""
+    then_start_ours: bool = False
+
+
+# Called before each step that must not be forgotten, and after it; what it is given is the newest state of things.
+Keep: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """There is a sync to wait for."""
 
@@ -143,10 +163,17 @@ class Skipped:
 Start: TypeAlias = Started | NotNeeded | Skipped
 
 
-def start(order: Order, clock: Clock, *, begun_at: datetime | None = None) -> Procedure[Start]:
+def _forget(_progress: Progress) -> None:
+    """Keep nothing: for those who do not come back."""
+
+
+def start(
+    order: Order, clock: Clock, *, begun_at: datetime | None = None, keep: Keep = _forget
+) -> Procedure[Start]:
     """Start the sync that is wanted, or find out why not.
 
     :param begun_at: when the whole wait began, if this is not its first start.
+    :param keep: is told how far it has come, each time before and after a request that changes something.
     :raises FivetranRefused: (one of its kinds) a policy forbids to start.
     :raises FivetranTriggerUncertain: it cannot be told whether the trigger took.
     :raises FivetranApiError: Fivetran refused.
@@ -162,15 +189,36 @@ def start(order: Order, clock: Clock, *, begun_at: datetime | None = None) -> Pr
         if not_now is not None:
             return not_now
     changes, undone = _changes(order, found.connection)
+    if undone.changes():
+        keep(Progress(undo=undone))
     if changes:
         yield from _change(order.connection_id, changes, undone, clock)
     try:
         if changes and order.resync:  # unpausing may have started a sync, which would be no re-sync
             found = yield from _look(order.connection_id, clock)
-        return (yield from _begin(order, found, undone, clock, begun_at))
+        return (yield from _begin(order, found, undone, clock, begun_at, keep))
     except FivetranError:
         yield from undo(order.connection_id, undone)
         raise
+
+
+def take_up(
+    order: Order, begun: Started, clock: Clock, *, unanswered: bool, keep: Keep = _forget
+) -> Procedure[Started]:
+    """Go on where a process died that had taken a ticket.
+
+    :param unanswered: it may have died before it triggered: its sync is looked for, and triggered if there is none.
+    :raises FivetranTriggerUncertain: it cannot be told whether its trigger took.
+    :raises FivetranApiError: Fivetran refused.
+    """
+    if (
+        not unanswered or clock() >= begun.ticket.deadline()
+    ):  # too late to trigger; the wait tells what became of it
+        return begun
+    yield Note(
+        f"{order.connection_id}: an earlier try of this task may have triggered, looking whether it did"
+    )
+    return (yield from _trigger(order, begun.ticket, begun.undo, clock, keep, maybe_sent=True))
 
 
 def _check_deadline(order: Order, now: datetime, begun_at: datetime | None) -> None:
@@ -294,13 +342,15 @@ def _changes(order: Order, connection: Connection) -> tuple[dict[str, Any], Undo
 
 
 def _begin(
-    order: Order, found: _Found, undone: Undo, clock: Clock, begun_at: datetime | None
+    order: Order, found: _Found, undone: Undo, clock: Clock, begun_at: datetime | None, keep: Keep
 ) -> Procedure[Started]:
     running = found.connection.is_syncing
+    maybe_ours = running and _may_be_ours(order, found.connection)
     # A sync is no re-sync, and Fivetran completes a running one before it: so do we. One that is being stopped,
     # since the connection is paused, is not to be shared either.
-    queue = running and (order.when_running == "queue" or order.resync or found.connection.paused)
-    joins = queue or (running and order.when_running == "attach")
+    follows = (order.when_running == "queue" or order.resync) and not maybe_ours
+    queue = running and (follows or found.connection.paused)
+    joins = queue or maybe_ours or (running and order.when_running == "attach")
     ticket = Ticket.of(
         found.connection,
         aim=Aim.RUNNING if joins else Aim.TRIGGERED,
@@ -314,17 +364,39 @@ def _begin(
         poll_frequency=order.poll_frequency,
         historical=order.resync,
         until_not_historical=order.resync and order.scope is None and not queue,
+        was_historical=found.connection.status.is_historical,
     )
     if joins:
         what = "waiting for it to end before ours" if queue else "it is taken as ours"
         yield Note(f"{order.connection_id}: a sync is running already; {what}")
+        keep(Progress(undo=undone, ticket=ticket, then_start_ours=queue))
         return Started(ticket=ticket, undo=undone, then_start_ours=queue)
     if running:
         ticket = ticket.but(other_sync_id=(yield from _id_of_the_running(ticket, clock)))
-    triggered_at = yield from Trigger(
-        order, ticket, clock, was_historical=found.connection.status.is_historical
-    ).pull()
-    return Started(ticket=ticket.but(triggered_at=triggered_at), undo=undone)
+    return (yield from _trigger(order, ticket, undone, clock, keep))
+
+
+def _may_be_ours(order: Order, connection: Connection) -> bool:
+    """Whether an earlier try may have started the sync that runs. Of a re-sync it must be certain."""
+    if order.resync:
+        return order.maybe_started and order.scope is None and connection.status.is_historical
+    return order.maybe_started
+
+
+def _trigger(
+    order: Order, ticket: Ticket, undone: Undo, clock: Clock, keep: Keep, *, maybe_sent: bool = False
+) -> Procedure[Started]:
+    trigger = Trigger(order, ticket, clock, maybe_sent=maybe_sent)
+    keep(Progress(undo=undone, ticket=ticket.but(triggered_at=trigger.sent_at), unanswered=True))
+    try:
+        triggered_at = yield from trigger.pull()
+    except FivetranError:
+        if not trigger.in_doubt:
+            keep(Progress(undo=undone))
+        raise
+    ticket = ticket.but(triggered_at=triggered_at)
+    keep(Progress(undo=undone, ticket=ticket))
+    return Started(ticket=ticket, undo=undone)
 
 
 def _id_of_the_running(ticket: Ticket, clock: Clock) -> Procedure[str | None]:

@@ -65,6 +65,8 @@ class Ticket:
     rescheduled_for: datetime | None = None
     historical: bool = False
     """Whether a historical sync is awaited, which may take days."""
+    was_historical: bool = False
+    """Fivetran called the connection's next sync historical when the ticket was taken."""
     until_not_historical: bool = False
     """A re-sync of everything is awaited: a sync that ends while Fivetran still calls the next one historical is
     not it."""

@@ -64,25 +64,30 @@ def history_of(ticket: Ticket, clock: Clock) -> Procedure[tuple[SyncHistoryEntry
 class Trigger:
     """One trigger, sent as often as it takes for Fivetran to have it exactly once."""
 
-    def __init__(self, order: Order, ticket: Ticket, clock: Clock, *, was_historical: bool) -> None:
+    def __init__(self, order: Order, ticket: Ticket, clock: Clock, *, maybe_sent: bool = False) -> None:
+        """Prepare a trigger.
+
+        :param maybe_sent: another process, which took the ticket, may have sent it already.
+        """
         self._order = order
         self._ticket = ticket
         self._clock = clock
-        self._was_historical = was_historical
         self._restarts = ticket.sync_state == "syncing"
+        self.sent_at = (maybe_sent and ticket.triggered_at) or self._server_now()
+        """By Fivetran's clock: the time of the first attempt. What ended before it is not ours."""
+        self.in_doubt = maybe_sent
+        """Whether it may have been sent without it being known that Fivetran refused it."""
 
     def pull(self) -> Procedure[datetime]:
-        """Trigger, and return Fivetran's clock at that time.
-
-        Where the answer was lost that is the time of the first attempt: what ended before it is not ours.
-        """
-        sent_at = self._server_now()
+        """Trigger, and return Fivetran's clock at that time; that of the first attempt where the answer was lost."""
+        if self.in_doubt and (yield from self._took_before()):
+            return self.sent_at
         for _ in range(MOST_TRIGGERS):
             try:
                 answer = yield from ask(self._call())
             except FivetranConflict as error:
                 yield from self._after_conflict(error)
-                return sent_at
+                return self.sent_at
             except FivetranServerError as error:
                 lost: FivetranError = error
                 looks: tuple[int, ...] = LOOKS_AFTER_SERVER_ERROR
@@ -93,17 +98,31 @@ class Trigger:
                     f"{self._order.connection_id}: triggered. {dashboard_link(self._order.connection_id)}"
                 )
                 return answer.server_time or self._server_now()
+            self.in_doubt = True
             yield Note(
                 f"{self._order.connection_id}: the answer to the trigger was lost, "
                 f"looking whether it took: {lost}",
                 is_warning=True,
             )
-            if (yield from self._took(LOOKS_AFTER_LOST_RESTART if self._restarts else looks)):
+            if (yield from self._took(self._looks(looks))):
                 yield Note(f"{self._order.connection_id}: the trigger took")
-                return sent_at
+                return self.sent_at
             if self._order.resync:
                 raise self._uncertain(lost) from lost
         raise self._uncertain(lost) from lost
+
+    def _took_before(self) -> Procedure[bool]:
+        """Whether another process has sent it."""
+        if (yield from self._took(self._looks(LOOKS_AFTER_LOST_ANSWER))):
+            yield Note(f"{self._order.connection_id}: it did, and the trigger took")
+            return True
+        if self._order.resync:
+            raise self._uncertain(None)
+        yield Note(f"{self._order.connection_id}: it did not")
+        return False
+
+    def _looks(self, usual: tuple[int, ...]) -> tuple[int, ...]:
+        return LOOKS_AFTER_LOST_RESTART if self._restarts else usual
 
     def _call(self) -> Call[None]:
         if self._order.resync:
@@ -146,7 +165,7 @@ class Trigger:
             return (yield from self._another_runs())
         if self._order.resync:
             # A sync that runs may be any; only one that has become historical is surely the re-sync.
-            if self._order.scope is not None or self._was_historical:
+            if self._order.scope is not None or self._ticket.was_historical:
                 raise self._uncertain(None)
             return connection.status.is_historical
         if connection.is_syncing or (connection.is_rescheduled and self._ticket.sync_state != "rescheduled"):

@@ -10,6 +10,7 @@ from airflow_provider_fivetran.core.moments import read_moment, write_moment
 from airflow_provider_fivetran.core.starting import Undo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 __all__ = ["Errand"]
@@ -33,19 +34,23 @@ class Errand:
         }
 
     @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Errand:
+        """Read what :meth:`to_json` wrote; what is something else raises one of Python's own errors."""
+        return cls(
+            connection_id=str(data["connection_id"]),
+            begun_at=read_moment(data["begun_at"]) if data["begun_at"] else None,
+            undo=Undo.from_json(data["undo"]),
+            then_start_ours=data["then_start_ours"] is True,
+        )
+
+    @classmethod
     def from_event(cls, event: object) -> Errand:
         """Read what the trigger brought back.
 
         :raises FivetranUnexpectedAnswer: there is none in the event.
         """
         try:
-            data = event["errand"]  # type: ignore[index]
-            return cls(
-                connection_id=str(data["connection_id"]),
-                begun_at=read_moment(data["begun_at"]) if data["begun_at"] else None,
-                undo=Undo.from_json(data["undo"]),
-                then_start_ours=data["then_start_ours"] is True,
-            )
+            return cls.from_json(event["errand"])  # type: ignore[index]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FivetranUnexpectedAnswer(
                 f"the trigger sent an event that this version does not understand: {str(event)[:300]}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
 from airflow_provider_fivetran.arguments import (
     SHORTEST_POLL,
@@ -17,11 +17,7 @@ from airflow_provider_fivetran.arguments import (
     check_identified,
     span_of,
 )
-from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core.errors import FivetranError
-from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
 from airflow_provider_fivetran.core.models import dashboard_link
-from airflow_provider_fivetran.core.moments import write_moment
 from airflow_provider_fivetran.core.policies import (
     ScheduleType,
     WhenBroken,
@@ -30,31 +26,19 @@ from airflow_provider_fivetran.core.policies import (
     WhenRescheduled,
     WhenRunning,
 )
-from airflow_provider_fivetran.core.starting import Order, Skipped, Started, Undo, start, undo
-from airflow_provider_fivetran.core.stopping import PATIENCE_WHEN_KILLED, stop
-from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT, HISTORICAL_TIMEOUT
-from airflow_provider_fivetran.core.verdicts import Ended, SyncRecord, TriggerAgain
-from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.core.starting import Order
+from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink
-from airflow_provider_fivetran.operators.errand import Errand
+from airflow_provider_fivetran.links import FivetranConnectionLink
+from airflow_provider_fivetran.operators.visit import Visit
 from airflow_provider_fivetran.raising import failing_at_once_when_pointless
-from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_fivetran.core.starting import NotNeeded
-    from airflow_provider_fivetran.core.ticket import Ticket
-    from airflow_provider_fivetran.core.watch import Outcome
-
 __all__ = ["FivetranOperator"]
-
-UNDO_XCOM = "fivetran_undo"
-# The trigger ends each wait itself; Airflow's own limit is there in case the trigger cannot.
-BACKSTOP = timedelta(hours=1)
 
 
 class FivetranOperator(BaseOperator):
@@ -172,7 +156,7 @@ class FivetranOperator(BaseOperator):
         self.fresh_within = fresh_within
         self.timeout = timeout
         self.start_timeout = start_timeout
-        self._at_work: tuple[FivetranHook, Errand] | None = None
+        self._at_work: Visit | None = None
         self._check_arguments()
 
     def _check_arguments(self) -> None:
@@ -201,70 +185,50 @@ class FivetranOperator(BaseOperator):
     # --- the task -----------------------------------------------------------------------------------------
 
     def execute(self, context: Context) -> str | None:
-        """Start the sync and wait for it, here or in the triggerer."""
+        """Start the sync, or go on with that of an earlier try, and wait for it, here or in the triggerer."""
         with failing_at_once_when_pointless(), self._hook() as hook:
             connection_id = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
             FivetranConnectionLink.persist(context, dashboard_link(connection_id))
             if self.run_name:
                 self.log.info("Run name: %s", self.run_name)
-            errand = Errand(connection_id=connection_id)
-            return self._see_through(context, hook, errand, self._order(connection_id))
+            with self._visit(context, hook) as visit:
+                return visit.begin(connection_id)
 
     def execute_complete(self, context: Context, event: object) -> str | None:
         """Go on when the trigger has sent its event."""
-        with failing_at_once_when_pointless(), self._hook() as hook:
-            try:
-                errand, outcome = Errand.from_event(event), read_event(event)
-            except FivetranError:
-                self._put_back_what_was_noted(context, hook)
-                raise
-            order = self._next_order(errand, outcome)
-            if order is not None:
-                return self._see_through(context, hook, errand, order)
-            return self._finish(context, hook, errand, outcome)
-
-    def on_kill(self) -> None:
-        """Stop the sync that this worker waits for, if that is wanted."""
-        if self._at_work is None:
-            return
-        hook, errand = self._at_work
-        if self.when_killed == "stop" and not errand.then_start_ours:
-            procedure = stop(errand.connection_id, errand.undo, utcnow, patience=PATIENCE_WHEN_KILLED)
-            hook.carry_out(procedure)
-        else:
-            self._put_back(hook, errand, leaving_the_sync=True)
+        with (
+            failing_at_once_when_pointless(),
+            self._hook() as hook,
+            self._visit(context, hook) as visit,
+        ):
+            return visit.resume(event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Put back what was changed when the trigger died instead of sending its event."""
-        if next_method == "__fail__":
-            with self._hook() as hook:
-                self._put_back_what_was_noted(context, hook)
-        return super().resume_execution(next_method, next_kwargs, context)
+        """See to the connection when Airflow resumes the task without an event: the trigger died or was late."""
+        if next_method != "__fail__":
+            return super().resume_execution(next_method, next_kwargs, context)
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowException as error:
+            out_of_time = type(error).__name__ == "TaskDeferralTimeout"
+            with self._hook() as hook, self._visit(context, hook) as visit:
+                visit.was_cut_off(out_of_time=out_of_time)
+            raise
+
+    def on_kill(self) -> None:
+        """Leave or stop the sync that this worker waits for, as wanted."""
+        if self._at_work is not None:
+            self._at_work.was_killed()
 
     # --- its parts ----------------------------------------------------------------------------------------
 
-    def _put_back_what_was_noted(self, context: Context, hook: FivetranHook) -> None:
-        """What a task changed is noted in an XCom too, for when its trigger brings nothing back."""
-        ti = context["ti"]
-        noted = ti.xcom_pull(task_ids=self.task_id, key=UNDO_XCOM, map_indexes=ti.map_index)
-        if noted:
-            errand = Errand(connection_id=noted["connection_id"], undo=Undo.from_json(noted["undo"]))
-            self._put_back(hook, errand, leaving_the_sync=True)
-
-    def _put_back(self, hook: FivetranHook, errand: Errand, *, leaving_the_sync: bool = False) -> None:
-        """Put back what the task changed. Whatever goes wrong with that, the verdict on the sync stands."""
-        undone = replace(errand.undo, pause=False) if leaving_the_sync else errand.undo
-        if undone != errand.undo:
-            self.log.warning(
-                "%s stays unpaused, because pausing it would stop a sync that may still run",
-                errand.connection_id,
-            )
-        if not undone.changes():
-            return
+    @contextmanager
+    def _visit(self, context: Context, hook: FivetranHook) -> Iterator[Visit]:
+        self._at_work = Visit(self, context, hook, self._order)
         try:
-            hook.carry_out(undo(errand.connection_id, undone))
-        except Exception:  # reading the Airflow connection may fail in as many ways as there are backends
-            self.log.exception("could not put back %s in %s", undone.changes(), errand.connection_id)
+            yield self._at_work
+        finally:
+            self._at_work = None
 
     def _hook(self) -> FivetranHook:
         return FivetranHook(
@@ -288,110 +252,6 @@ class FivetranOperator(BaseOperator):
             timeout=_shorter(span_of("timeout", self.timeout), self.execution_timeout),
             start_timeout=span_of("start_timeout", self.start_timeout) or DEFAULT_START_TIMEOUT,
         )
-
-    def _see_through(self, context: Context, hook: FivetranHook, errand: Errand, order: Order) -> str | None:
-        """Start what is wanted and see it to its end, or to the deferral."""
-        following: Order | None = order
-        try:
-            while following is not None:
-                started = hook.carry_out(start(following, utcnow, begun_at=errand.begun_at))
-                if not isinstance(started, Started):
-                    self._put_back(hook, errand)
-                    return self._without_a_sync(context, started)
-                ticket = started.ticket
-                errand = replace(
-                    errand,
-                    begun_at=ticket.begun_at,
-                    undo=started.undo.and_earlier(errand.undo),
-                    then_start_ours=started.then_start_ours,
-                )
-                if not self.wait_for_completion and not started.then_start_ours:
-                    return self._leave(context, ticket)
-                outcome = self._wait(context, hook, ticket, errand)
-                following = self._next_order(errand, outcome)
-        except FivetranError:
-            self._put_back(hook, errand, leaving_the_sync=True)
-            raise
-        return self._finish(context, hook, errand, outcome)
-
-    def _wait(self, context: Context, hook: FivetranHook, ticket: Ticket, errand: Errand) -> Outcome:
-        if self.deferrable:
-            self._defer(context, ticket, errand)
-        self._at_work = (hook, errand)
-        outcome = hook.carry_out(watch(ticket, utcnow))
-        self._at_work = None
-        return outcome
-
-    def _defer(self, context: Context, ticket: Ticket, errand: Errand) -> None:
-        if errand.undo.changes():
-            kept = {"connection_id": errand.connection_id, "undo": errand.undo.to_json()}
-            context["ti"].xcom_push(key=UNDO_XCOM, value=kept)
-        limit = max(ticket.timeout or HISTORICAL_TIMEOUT, timedelta(0))
-        self.defer(
-            trigger=FivetranSyncTrigger(
-                ticket=ticket.to_json(),
-                fivetran_conn_id=self.fivetran_conn_id,
-                retry_limit=self.fivetran_retry_limit,
-                retry_delay=self.fivetran_retry_delay,
-                when_killed="leave" if errand.then_start_ours else self.when_killed,
-                errand=errand.to_json(),
-            ),
-            method_name="execute_complete",
-            timeout=max(ticket.begun_at + limit - utcnow(), timedelta(0)) + BACKSTOP,
-        )
-
-    def _next_order(self, errand: Errand, outcome: Outcome | BrokenOff) -> Order | None:
-        """What to start next, where the end of one wait is not the end of the task."""
-        order = replace(self._order(errand.connection_id), **_NOT_AGAIN)
-        if isinstance(outcome, TriggerAgain):
-            self.log.info("%s", outcome.message)
-            return replace(order, when_running="attach")
-        if errand.then_start_ours and isinstance(outcome, Ended) and _leaves_room(outcome):
-            self.log.info("The sync before ours is over: %s", outcome.message)
-            return order
-        return None
-
-    def _finish(
-        self, context: Context, hook: FivetranHook, errand: Errand, outcome: Outcome | BrokenOff
-    ) -> str | None:
-        """Leave the record, put back what was changed, and end the task as the sync ended."""
-        if isinstance(outcome, BrokenOff):
-            self._put_back(hook, errand, leaving_the_sync=True)
-            raise outcome.error
-        if isinstance(outcome, TriggerAgain):  # followed by another start, so not an end
-            raise TypeError(outcome.message)
-        self._push(context, outcome.record)
-        self._put_back(hook, errand)
-        error = error_of(outcome)
-        if error is not None:
-            raise error
-        self.log.info("%s", outcome.message)
-        return outcome.record.ended_at_text
-
-    def _leave(self, context: Context, ticket: Ticket) -> str:
-        record = SyncRecord(connection_id=ticket.connection_id, status="started", link=ticket.link)
-        self._push(context, record)
-        return write_moment(ticket.after_all_earlier)
-
-    def _without_a_sync(self, context: Context, outcome: NotNeeded | Skipped) -> str | None:
-        self._push(context, outcome.record)
-        if isinstance(outcome, Skipped):
-            raise AirflowSkipException(f"{outcome.record.connection_id}: {outcome.reason}")
-        self.log.info("The last sync ended well at %s: fresh enough", outcome.record.ended_at)
-        return outcome.record.ended_at_text
-
-    @staticmethod
-    def _push(context: Context, record: SyncRecord) -> None:
-        context["ti"].xcom_push(key=RECORD_XCOM, value=record.to_json())
-
-
-# What holds only for the first start of a task, when it starts a second time.
-_NOT_AGAIN: dict[str, Any] = {"fresh_within": None, "schedule_type": None, "restore_schedule": False}
-
-
-def _leaves_room(outcome: Ended) -> bool:
-    """Whether a sync that ours was queued behind is over, so that ours can start."""
-    return outcome.record.status in {"succeeded", "failed", "cancelled", "paused", "rescheduled"}
 
 
 def _shorter(one: timedelta | None, other: timedelta | None) -> timedelta | None:

@@ -25,21 +25,21 @@ THE_TASK = SimpleNamespace(dag_id="d", run_id="r", task_id="task", map_index=-1,
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Whether the task is over, which takes long to find out, and who asked."""
+    """What became of the task, which takes long to find out, and who asked."""
 
     class Asked(list):
-        over = True
+        state = "failed"
 
     questions = Asked()
 
-    async def is_over(ti):
+    async def state(ti):
         questions.append(ti)
         await asyncio.sleep(0.5)
-        if isinstance(questions.over, Exception):
-            raise questions.over
-        return questions.over
+        if isinstance(questions.state, Exception):
+            raise questions.state
+        return questions.state
 
-    monkeypatch.setattr(triggers, "is_over", is_over)
+    monkeypatch.setattr(triggers, "state_in_triggerer", state)
     return questions
 
 
@@ -130,9 +130,12 @@ async def test_a_sync_that_is_left_with_nothing_to_put_back_costs_no_question(de
     assert syncs(deferrable)
 
 
+@pytest.mark.parametrize("state", [None, "scheduled", "queued", "running", "deferred", "restarting"])
 @pytest.mark.parametrize("when_killed", ["stop", "leave"])
-async def test_a_task_that_goes_on_elsewhere_keeps_its_sync_and_its_changes(deferrable, asked, when_killed):
-    asked.over = False
+async def test_a_task_that_goes_on_elsewhere_keeps_its_sync_and_its_changes(
+    deferrable, asked, when_killed, state
+):
+    asked.state = state
     await killed(waiting(deferrable, when_killed, Undo(schedule_type="auto")))
     assert asked == [THE_TASK]
     assert changes(deferrable) == []
@@ -140,7 +143,7 @@ async def test_a_task_that_goes_on_elsewhere_keeps_its_sync_and_its_changes(defe
 
 
 async def test_a_question_that_fails_is_said_and_stops_nothing(deferrable, asked, caplog, capsys):
-    asked.over = RuntimeError("no supervisor")
+    asked.state = RuntimeError("no supervisor")
     await killed(waiting(deferrable, "stop"))
     assert "no supervisor" in caplog.text + "".join(capsys.readouterr())
     assert syncs(deferrable)

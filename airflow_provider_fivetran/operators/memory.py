@@ -1,0 +1,165 @@
+"""What a task notes for its next try: how far it has come with its sync.
+
+Airflow 3.3 keeps the notes of a task through retries and clears (the task state store). Older versions keep nothing
+that outlives a try; there an XCom carries the notes over a deferral.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_fivetran.core.ticket import Ticket
+from airflow_provider_fivetran.core.verdicts import SyncRecord
+from airflow_provider_fivetran.operators.errand import Errand
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fivetran.core.starting import Order
+
+__all__ = ["Memo", "Memory", "wanted_by"]
+
+log = logging.getLogger(__name__)
+
+KEY = "fivetran_errand"
+# Longer than any wait, whatever the retention is that Airflow is set to.
+KEPT = timedelta(days=90)
+# How a task ended is needed only if its worker dies before Airflow has learned of it.
+KEPT_AFTER_THE_END = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memo:
+    """The newest state of a task's errand."""
+
+    errand: Errand
+    wanted: Mapping[str, Any] = field(default_factory=dict)
+    """What of an order must be the same for a later try to go on with it."""
+    ticket: Ticket | None = None
+    """``None``: no sync of the task is under way, but the errand may say what to put back."""
+    unanswered: bool = False
+    """The trigger may have been sent; how Fivetran answered is not known."""
+    ended: SyncRecord | None = None
+    """The task has done all it had to do, and well."""
+    value: str | None = None
+    """What it returned then."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "errand": self.errand.to_json(),
+            "wanted": dict(self.wanted),
+            "ticket": self.ticket and self.ticket.to_json(),
+            "unanswered": self.unanswered,
+            "ended": self.ended and self.ended.to_json(),
+            "value": self.value,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Memo:
+        """Read what :meth:`to_json` wrote.
+
+        :raises ValueError: it is something else.
+        """
+        try:
+            return cls(
+                errand=Errand.from_json(data["errand"]),
+                wanted=data["wanted"],
+                ticket=Ticket.from_json(data["ticket"]) if data["ticket"] else None,
+                unanswered=data["unanswered"] is True,
+                ended=SyncRecord.from_json(data["ended"]) if data["ended"] else None,
+                value=data["value"],
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"this is not what a task noted: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What an earlier try of this task, or this one before its deferral, has noted."""
+
+    memo: Memo
+    by_this_try: bool
+    cleared: bool
+    """A person has cleared the task since, and not while it was in a worker."""
+
+
+def wanted_by(order: Order) -> dict[str, Any]:
+    """Which sync an order is for. The policies of a task may be changed between two tries of it; this may not."""
+    scope = order.scope and {schema: list(tables) for schema, tables in order.scope.items()}
+    return {"connection_id": order.connection_id, "resync": order.resync, "scope": scope}
+
+
+class Memory:
+    """The notes of one task. What Airflow cannot read or keep is said in the log and stops nothing."""
+
+    def __init__(self, context: Context) -> None:
+        self._ti = context["ti"]
+        self._store = context.get("task_state_store")
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the notes are there for the next try."""
+        return self._store is not None
+
+    def recall(self) -> Recalled | None:
+        """What was noted last, if anything is known of it."""
+        try:
+            noted = self._read()
+            if not noted:
+                return None
+            return Recalled(
+                Memo.from_json(noted["memo"]),
+                by_this_try=noted["try_number"] == self._ti.try_number,
+                cleared=noted["max_tries"] != self._ti.max_tries,
+            )
+        except Exception:  # the store of Airflow may be anywhere, and fail in as many ways
+            log.warning("what an earlier try of this task may have noted cannot be read", exc_info=True)
+            return None
+
+    def keep(self, memo: Memo) -> None:
+        """Note this, in place of what was noted before."""
+        if self._store is None:
+            return
+        note = self._note_of(memo)
+        retention = KEPT_AFTER_THE_END if memo.ended else KEPT
+        try:
+            self._store.set(KEY, note, retention=retention)
+        except Exception:
+            log.warning(
+                "how far this task has come cannot be noted; if its worker dies, the next try will not know",
+                exc_info=True,
+            )
+
+    def keep_through_deferral(self, memo: Memo) -> None:
+        """Note this for the visit after the deferral, where :meth:`keep` notes nothing."""
+        if self._store is None:
+            self._ti.xcom_push(key=KEY, value=self._note_of(memo))
+
+    def forget(self) -> None:
+        """The next try of this task is to begin anew."""
+        if self._store is None:
+            return
+        try:
+            self._store.delete(KEY)
+        except Exception:
+            log.warning(
+                "what this task has noted cannot be deleted; its next try may go on with the same sync",
+                exc_info=True,
+            )
+
+    def _note_of(self, memo: Memo) -> dict[str, Any]:
+        return {
+            "try_number": self._ti.try_number,
+            "max_tries": self._ti.max_tries,
+            "memo": memo.to_json(),
+        }
+
+    def _read(self) -> Any:
+        if self._store is not None:
+            return self._store.get(KEY, None)
+        return self._ti.xcom_pull(task_ids=self._ti.task_id, key=KEY, map_indexes=self._ti.map_index)

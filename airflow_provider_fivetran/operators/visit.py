@@ -1,0 +1,303 @@
+"""One visit of a task to a worker: from its beginning, or from the event of its trigger, to its end or deferral."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, AirflowTaskTimeout, TaskDeferred
+
+from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.core import reports
+from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
+from airflow_provider_fivetran.core.moments import write_moment
+from airflow_provider_fivetran.core.starting import Skipped, Started, Undo, start, take_up, undo
+from airflow_provider_fivetran.core.stopping import PATIENCE_WHEN_KILLED, stop
+from airflow_provider_fivetran.core.ticket import HISTORICAL_TIMEOUT
+from airflow_provider_fivetran.core.verdicts import SyncRecord, TimedOut, TriggerAgain
+from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.killing import may_be_stopped, state_in_worker, will_be_retried
+from airflow_provider_fivetran.links import RECORD_XCOM
+from airflow_provider_fivetran.operators.errand import Errand
+from airflow_provider_fivetran.operators.memory import Memo, Memory, wanted_by
+from airflow_provider_fivetran.triggers import FivetranSyncTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fivetran.core.starting import Keep, NotNeeded, Order, Progress, Start
+    from airflow_provider_fivetran.core.steps import Procedure
+    from airflow_provider_fivetran.core.ticket import Ticket
+    from airflow_provider_fivetran.core.verdicts import Ended
+    from airflow_provider_fivetran.core.watch import Outcome
+    from airflow_provider_fivetran.hooks import FivetranHook
+    from airflow_provider_fivetran.operators.sync import FivetranOperator
+
+__all__ = ["Visit"]
+
+# The trigger ends each wait itself; Airflow's own limit is there in case the trigger cannot.
+BACKSTOP = timedelta(hours=1)
+# What holds only for the first start of a task, when it starts a second time.
+NOT_AGAIN: dict[str, Any] = {"fresh_within": None, "schedule_type": None, "restore_schedule": False}
+
+
+class Visit:
+    """One visit of a task to a worker, at which it starts a sync, waits for it, or concludes.
+
+    :param order_of: what the task wants, by the id of the Fivetran connection.
+    """
+
+    def __init__(
+        self,
+        task: FivetranOperator,
+        context: Context,
+        hook: FivetranHook,
+        order_of: Callable[[str], Order],
+    ) -> None:
+        self._task = task
+        self._context = context
+        self._hook = hook
+        self._order_of = order_of
+        self._memory = Memory(context)
+        self._memo = Memo(errand=Errand(connection_id=""))
+
+    # --- the ways into it ---------------------------------------------------------------------------------
+
+    def begin(self, connection_id: str) -> str | None:
+        """Start what is wanted, or go on with what an earlier try has begun, and see it to its end."""
+        order = self._order_of(connection_id)
+        self._memo = Memo(errand=Errand(connection_id=connection_id))
+        recalled = self._memory.recall()
+        if recalled is None:
+            maybe_started = self._context["ti"].try_number > 1 and not self._memory.lasts
+            return self._see_through(self._start(replace(order, maybe_started=maybe_started)))
+        memo = recalled.memo
+        if memo.wanted != wanted_by(order):
+            self._put_back(memo.errand, leaving_the_sync=True)
+            self._task.log.info(
+                "What an earlier try of this task noted is about another sync: %s", memo.wanted
+            )
+            return self._see_through(self._start(order))
+        if memo.ended is not None:
+            if recalled.by_this_try or recalled.cleared:
+                return self._see_through(self._start(order))
+            self._task.log.info("An earlier try of this task ended well, and its worker died right after it")
+            self._push(memo.ended)
+            return memo.value
+        self._memo = memo
+        if memo.ticket is None:
+            return self._see_through(self._start(order))
+        return self._see_through(self._go_on(order, memo, memo.ticket, cleared=recalled.cleared))
+
+    def resume(self, event: object) -> str | None:
+        """Go on when the trigger has sent its event."""
+        try:
+            errand, outcome = Errand.from_event(event), read_event(event)
+        except FivetranError:
+            self.was_cut_off()
+            raise
+        recalled = self._memory.recall()
+        self._memo = replace(recalled.memo, errand=errand) if recalled else Memo(errand=errand)
+        if isinstance(outcome, BrokenOff):
+            self._put_back(errand, leaving_the_sync=True)
+            raise outcome.error
+        following = self._what_follows(outcome)
+        return self._conclude(outcome) if following is None else self._see_through(following)
+
+    def was_cut_off(self, *, out_of_time: bool = False) -> None:
+        """See to the connection when the wait has ended without an event of the trigger."""
+        recalled = self._memory.recall()
+        if recalled is None:
+            return
+        self._memo = recalled.memo
+        if out_of_time:
+            self._end_at_the_deadline()
+            self._memory.forget()
+        else:
+            self._put_back(self._memo.errand, leaving_the_sync=True)
+
+    def was_killed(self) -> None:
+        """Airflow ends this process, within five seconds: see to the connection if nobody comes back to it."""
+        ti = self._context["ti"]
+        state = state_in_worker(ti)
+        if will_be_retried(ti, state) and self._memory.lasts:
+            self._task.log.info("The next try of this task goes on with its sync, which is left alone")
+        elif self._is_to_be_stopped and may_be_stopped(state):
+            self._stop(patience=PATIENCE_WHEN_KILLED)
+        else:
+            self._put_back(self._memo.errand, leaving_the_sync=True)
+
+    # --- its course ---------------------------------------------------------------------------------------
+
+    def _see_through(self, beginning: Procedure[Start]) -> str | None:
+        """Go from one start to the next, until the end of the task or its deferral."""
+        following: Procedure[Start] | None = beginning
+        try:
+            while following is not None:
+                begun = self._hook.carry_out(following)
+                if not isinstance(begun, Started):
+                    return self._conclude_without_a_sync(begun)
+                if not self._task.wait_for_completion and not begun.then_start_ours:
+                    return self._leave(begun.ticket)
+                outcome = self._wait(begun.ticket)
+                following = self._what_follows(outcome)
+        except FivetranError:
+            if self._memo.ticket is None:
+                self._memory.forget()
+            self._put_back(self._memo.errand, leaving_the_sync=True)
+            raise
+        except AirflowTaskTimeout:
+            if self._memo.ticket is None:
+                self._memory.forget()
+                self._put_back(self._memo.errand, leaving_the_sync=True)
+                raise
+            outcome = reports.timed_out(self._memo.ticket, "the task's execution_timeout passed", utcnow())
+        return self._conclude(outcome)
+
+    def _start(self, order: Order) -> Procedure[Start]:
+        self._memo = Memo(errand=self._memo.errand)
+        begun_at = self._memo.errand.begun_at
+        return start(order, utcnow, begun_at=begun_at, keep=self._keeper(order))
+
+    def _go_on(self, order: Order, memo: Memo, ticket: Ticket, *, cleared: bool) -> Procedure[Start]:
+        """Go on where an earlier try has taken a ticket."""
+        errand, unanswered = memo.errand, memo.unanswered
+        if cleared and (unanswered or self._hook.carry_out_to_pause(watch(ticket, utcnow)) is not None):
+            # A person wants it to run again, and no sync of it is known to run.
+            self._memo = Memo(errand=replace(errand, begun_at=None, then_start_ours=False))
+            return self._start(replace(order, maybe_started=unanswered))
+        self._task.log.info("An earlier try of this task has begun already; going on with its sync")
+        begun = Started(ticket=ticket, undo=errand.undo, then_start_ours=errand.then_start_ours)
+        return take_up(order, begun, utcnow, unanswered=unanswered, keep=self._keeper(order))
+
+    def _wait(self, ticket: Ticket) -> Outcome:
+        return self._defer(ticket) if self._task.deferrable else self._hook.carry_out(watch(ticket, utcnow))
+
+    def _defer(self, ticket: Ticket) -> NoReturn:
+        self._memory.keep_through_deferral(self._memo)
+        limit = max(ticket.timeout or HISTORICAL_TIMEOUT, timedelta(0))
+        raise TaskDeferred(
+            trigger=FivetranSyncTrigger(
+                ticket=ticket.to_json(),
+                fivetran_conn_id=self._task.fivetran_conn_id,
+                retry_limit=self._task.fivetran_retry_limit,
+                retry_delay=self._task.fivetran_retry_delay,
+                when_killed="stop" if self._is_to_be_stopped else "leave",
+                errand=self._memo.errand.to_json(),
+            ),
+            method_name="execute_complete",
+            timeout=max(ticket.begun_at + limit - utcnow(), timedelta(0)) + BACKSTOP,
+        )
+
+    def _what_follows(self, outcome: Outcome) -> Procedure[Start] | None:
+        """What to start next, where the end of one wait is not the end of the task."""
+        errand = self._memo.errand
+        if isinstance(outcome, TriggerAgain):
+            self._task.log.info("%s", outcome.message)
+            changed: dict[str, Any] = {"when_running": "attach"}
+        elif errand.then_start_ours and _leaves_room(outcome):
+            self._task.log.info("The sync before ours is over: %s", outcome.message)
+            changed = {}
+        else:
+            return None
+        return self._start(replace(self._order_of(errand.connection_id), **NOT_AGAIN, **changed))
+
+    # --- its end ------------------------------------------------------------------------------------------
+
+    def _conclude(self, outcome: Outcome) -> str | None:
+        """Leave the record, put back what was changed, and end the task as the sync ended."""
+        if isinstance(outcome, TriggerAgain):  # followed by another start, so not an end
+            raise TypeError(outcome.message)
+        self._push(outcome.record)
+        if isinstance(outcome, TimedOut):
+            self._end_at_the_deadline()
+        else:
+            self._put_back(self._memo.errand)
+        error = error_of(outcome)
+        if error is not None:
+            self._memory.forget()
+            raise error
+        self._task.log.info("%s", outcome.message)
+        return self._end_well(outcome.record, outcome.record.ended_at_text)
+
+    def _conclude_without_a_sync(self, outcome: NotNeeded | Skipped) -> str | None:
+        self._put_back(self._memo.errand)
+        self._push(outcome.record)
+        self._memory.forget()
+        if isinstance(outcome, Skipped):
+            raise AirflowSkipException(f"{outcome.record.connection_id}: {outcome.reason}")
+        self._task.log.info("The last sync ended well at %s: fresh enough", outcome.record.ended_at)
+        return outcome.record.ended_at_text
+
+    def _leave(self, ticket: Ticket) -> str | None:
+        record = SyncRecord(connection_id=ticket.connection_id, status="started", link=ticket.link)
+        self._push(record)
+        return self._end_well(record, write_moment(ticket.after_all_earlier))
+
+    def _end_well(self, record: SyncRecord, value: str | None) -> str | None:
+        """Drop the ticket. What is kept instead is for a worker that dies before Airflow has learned of the end."""
+        errand = replace(self._memo.errand, undo=Undo())
+        self._memory.keep(Memo(errand=errand, wanted=self._memo.wanted, ended=record, value=value))
+        return value
+
+    def _end_at_the_deadline(self) -> None:
+        if self._is_to_be_stopped:
+            self._stop()
+        else:
+            self._put_back(self._memo.errand, leaving_the_sync=True)
+
+    # --- its parts ----------------------------------------------------------------------------------------
+
+    @property
+    def _is_to_be_stopped(self) -> bool:
+        """Whether a sync of ours is under way that must not outlive the task."""
+        ours = self._memo.ticket is not None and not self._memo.errand.then_start_ours
+        return ours and self._task.when_killed == "stop"
+
+    def _keeper(self, order: Order) -> Keep:
+        """Notes how far a start has come, beside what had been changed before it."""
+        earlier, wanted = self._memo.errand, wanted_by(order)
+
+        def keep(progress: Progress) -> None:
+            ticket = progress.ticket
+            errand = replace(
+                earlier,
+                begun_at=ticket.begun_at if ticket else earlier.begun_at,
+                undo=progress.undo.and_earlier(earlier.undo),
+                then_start_ours=progress.then_start_ours,
+            )
+            self._memo = Memo(errand=errand, wanted=wanted, ticket=ticket, unanswered=progress.unanswered)
+            self._memory.keep(self._memo)
+
+        return keep
+
+    def _stop(self, **patience: timedelta) -> None:
+        errand = self._memo.errand
+        self._hook.carry_out(stop(errand.connection_id, errand.undo, utcnow, **patience))
+
+    def _put_back(self, errand: Errand, *, leaving_the_sync: bool = False) -> None:
+        """Put back what the task changed. Whatever goes wrong with that, the verdict on the sync stands."""
+        undone = replace(errand.undo, pause=False) if leaving_the_sync else errand.undo
+        if undone != errand.undo:
+            self._task.log.warning(
+                "%s stays unpaused, because pausing it would stop a sync that may still run",
+                errand.connection_id,
+            )
+        if not undone.changes():
+            return
+        try:
+            self._hook.carry_out(undo(errand.connection_id, undone))
+        except Exception:  # reading the Airflow connection may fail in as many ways as there are backends
+            self._task.log.exception("could not put back %s in %s", undone.changes(), errand.connection_id)
+
+    def _push(self, record: SyncRecord) -> None:
+        self._context["ti"].xcom_push(key=RECORD_XCOM, value=record.to_json())
+
+
+def _leaves_room(outcome: Ended) -> bool:
+    """Whether a sync that ours was queued behind is over, so that ours can start."""
+    return outcome.record.status in {"succeeded", "failed", "cancelled", "paused", "rescheduled"}
