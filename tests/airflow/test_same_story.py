@@ -694,18 +694,31 @@ class TestPaused:
 
         compare(tell, ways)
 
-    @pytest.mark.parametrize("plan", [GOOD, BAD, ENDLESS], ids=["success", "failure", "timeout"])
+    @pytest.mark.parametrize("plan", [GOOD, BAD], ids=["success", "failure"])
     def test_unpause_and_restore(self, ways, plan):
         def tell(way):
             way.add(plan, paused=True)
-            story = way.sync(when_paused="unpause_and_restore", timeout=1)
+            story = way.sync(when_paused="unpause_and_restore")
             if plan is GOOD:
                 story.ended_well()
             else:
-                story.failed(FivetranSyncFailed if plan is BAD else FivetranSyncTimeout)
+                story.failed(FivetranSyncFailed)
             first, last = story.sent("PATCH")
             assert (first.body["paused"], last.body["paused"]) == (False, True)
             assert way.sim.account.connection(ID).paused
+            return story
+
+        compare(tell, ways)
+
+    @pytest.mark.parametrize("when_killed", ["leave", "stop"])
+    def test_at_the_deadline_it_is_paused_again_only_if_the_sync_is_not_to_be_left(self, ways, when_killed):
+        def tell(way):
+            way.sim.switches.update(stop_lag=0)
+            way.add(ENDLESS, paused=True)
+            story = way.sync(when_paused="unpause_and_restore", when_killed=when_killed, timeout=1)
+            story.failed(FivetranSyncTimeout, status="timed_out")
+            assert (way.sim.runs(ID)[-1].ended_at is not None) == (when_killed == "stop")
+            assert way.sim.account.connection(ID).paused == (when_killed == "stop")
             return story
 
         compare(tell, ways)

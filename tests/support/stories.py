@@ -27,6 +27,8 @@ from airflow_provider_fivetran.simulator import SyncPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
+    from pathlib import Path
 
     from airflow.triggers.base import BaseTrigger
 
@@ -81,6 +83,32 @@ class Eavesdropper(list):
                     do()
 
         self._rules.append(rule)
+
+
+class TaskStateStore:
+    """What Airflow 3.3 keeps for a task through all its tries: JSON, in a file, so that it outlives a process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._read().get(key, default)
+
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:  # noqa: ARG002
+        self._write(self._read() | {key: value})
+
+    def delete(self, key: str) -> None:
+        kept = self._read()
+        kept.pop(key, None)
+        self._write(kept)
+
+    def _read(self) -> dict[str, Any]:
+        return json.loads(self._path.read_text()) if self._path.exists() else {}
+
+    def _write(self, kept: dict[str, Any]) -> None:
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(kept))
+        new.replace(self._path)
 
 
 class TaskInstance:
