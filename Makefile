@@ -55,6 +55,11 @@ unit: $(STAMP)  ## pytest alone; ARGS="-k name" narrows it
 chaos: $(STAMP)  ## many tasks in bad weather, minutes long; ARGS="--seed 7 --storms 20 --tasks 100 --disturbed 0.3"
 	$(BIN)/python tests/chaos/storm.py $(ARGS)
 
+.PHONY: live
+live: $(STAMP)  ## a real Airflow whose workers, triggerers and scheduler are killed, minutes long; ARGS="--only marked"
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group live
+	@exec $(BIN)/python tests/live/disturb.py $(ARGS)
+
 .PHONY: format
 format: $(STAMP)  ## let ruff format and fix what it can
 	$(BIN)/ruff format .
@@ -95,7 +100,7 @@ demo-ui: $(STAMP)  ## the same with Airflow's web interface, until Ctrl-C
 COMPILE = $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate pyproject.toml -
 .PHONY: constraints $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)
 constraints: $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)  ## resolve anew and rewrite the constraints files
-	@echo apache-airflow==$(AIRFLOW_NEWEST) | $(COMPILE) --extra demo --group dev --output-file constraints.txt
+	@echo apache-airflow==$(AIRFLOW_NEWEST) | $(COMPILE) --extra demo --group dev --group live --output-file constraints.txt
 
 $(AIRFLOW_OLDER:%=constraints/airflow-%.txt): constraints/airflow-%.txt:
 	@printf '%s\n' apache-airflow==$* $(PINS_$*) | $(COMPILE) --extra simulator --group test --output-file $@
