@@ -66,8 +66,9 @@ class FivetranHook(BaseHook):
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
     API; empty means ``https://api.fivetran.com``) and the extra ``timeout`` (seconds that one answer may take,
     90 by default: a request that must stop a running sync takes Fivetran up to 60). With an empty login the
-    password may hold the base64-encoded ``key:secret``. When Fivetran refuses the key, the Airflow connection is
-    read again, and then that of the extra ``fallback_conn_id``.
+    password may hold the base64-encoded ``key:secret``. When Fivetran refuses the key (401), or the key may not read
+    the Fivetran connection that is needed (403), the Airflow connection is read again, and then that of the extra
+    ``fallback_conn_id``.
 
     :param fivetran_conn_id: id of the Airflow connection.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most.
@@ -357,7 +358,7 @@ class FivetranHook(BaseHook):
 
         :raises FivetranSyncError: (one of its kinds) it did not end well, or not in time.
         :raises FivetranConnectionPaused: the connection was paused meanwhile.
-        :raises FivetranApiError: the key may no longer read the connection.
+        :raises FivetranApiError: the key was refused, or may no longer read the connection, for ten minutes.
         """
         outcome = self.carry_out(watch(ticket, utcnow))
         while isinstance(outcome, TriggerAgain):

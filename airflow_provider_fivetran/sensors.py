@@ -158,12 +158,15 @@ class FivetranSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once."""
+        now = utcnow()
         with self._airflows_errors(), self._hook() as hook:
             if self._ticket is None:
                 connection_id = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
                 FivetranConnectionLink.persist(context, dashboard_link(connection_id))
-                self._ticket = self._take_ticket(context, connection_id)
-            outcome = hook.carry_out_to_pause(watch(self._ticket, utcnow))
+                self._ticket = self._take_ticket(context, connection_id, now)
+            # A key that is refused at the very first look was put there wrong; later, somebody is replacing it.
+            is_first = self._ticket.begun_at == now
+            outcome = hook.carry_out_to_pause(watch(self._ticket, utcnow, key_has_worked=not is_first))
             return False if outcome is None else PokeReturnValue(True, self._conclude(context, outcome))
 
     def execute_complete(self, context: Context, event: object) -> Any:
@@ -180,9 +183,10 @@ class FivetranSensor(BaseSensorOperator):
             fivetran_retry_delay=self.fivetran_retry_delay,
         )
 
-    def _take_ticket(self, context: Context, connection_id: str) -> Ticket:
+    def _take_ticket(self, context: Context, connection_id: str, now: datetime) -> Ticket:
         """The baseline is a time and not a state, so that a later process can find it again."""
-        began = self._began_at(context)
+        # In reschedule mode it began in another process.
+        began = began_at(context, now) if self.reschedule else now
         after = _read_after(self.completed_after_time)
         return Ticket(
             connection_id=connection_id,
@@ -196,10 +200,6 @@ class FivetranSensor(BaseSensorOperator):
             wait_while_syncing=self.always_wait_when_syncing,
             older_failures_count=self.propagate_failures_forward,
         )
-
-    def _began_at(self, context: Context) -> datetime:
-        """When the sensor began, which in reschedule mode was in another process."""
-        return began_at(context, utcnow()) if self.reschedule else utcnow()
 
     def _conclude(self, context: Context, outcome: Final | TriggerAgain | BrokenOff) -> str | None:
         if isinstance(outcome, BrokenOff):

@@ -26,15 +26,22 @@ def pause_between_looks(age: timedelta, chosen: timedelta | None) -> timedelta:
     return min(USUAL, max(QUICKEST, QUICKEST + age / 15))
 
 
-def pause_after_failed_reads(failures: int, usual: timedelta, retry_after: float | None = None) -> timedelta:
-    """The pause after so many failed reads in a row: doubling, up to five minutes.
+def pause_after_failed_reads(
+    failures: int,
+    usual: timedelta,
+    retry_after: float | None = None,
+    *,
+    slowest: timedelta = SLOWEST_AFTER_FAILURE,
+) -> timedelta:
+    """The pause after so many failed reads in a row: doubling, up to five minutes unless said otherwise.
 
     It is never shorter than the usual one, which may be the user's choice, nor than what Fivetran asks for.
 
     :param failures: how many reads failed in a row, from 1.
     :param usual: the pause that would come after a good read.
     :param retry_after: seconds that Fivetran asked for.
+    :param slowest: the longest that doubling may make it.
     """
     doubled: timedelta = max(usual, QUICKEST) * (1 << min(failures - 1, 10))
     asked = timedelta(seconds=min(retry_after or 0, LONGEST_ASKED))
-    return max(min(doubled, SLOWEST_AFTER_FAILURE), usual, asked)
+    return max(min(doubled, slowest), usual, asked)

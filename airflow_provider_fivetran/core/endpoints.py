@@ -63,7 +63,9 @@ def get_account() -> Call[Account]:
 
 def get_connection(connection_id: str) -> Call[Connection]:
     """``GET /v1/connections/{connectionId}``."""
-    return Call(method="GET", **_of_connection(connection_id), read=Connection.from_json, safe=True)
+    return Call(
+        method="GET", **_of_connection(connection_id), read=Connection.from_json, safe=True, essential=True
+    )
 
 
 def list_connections(*, group_id: str | None = None, schema: str | None = None) -> Call[Page[Connection]]:

@@ -43,10 +43,12 @@ __all__ = [
     "Page",
     "Settings",
     "base_url_of",
+    "is_no_better",
     "naming_the_connection",
     "next_page",
     "read_answer",
     "refused_key",
+    "speaks_against_key",
 ]
 
 T = TypeVar("T")
@@ -58,7 +60,7 @@ DEFAULT_BASE_URL = "https://api.fivetran.com"
 DEFAULT_TIMEOUT = 90.0
 CONNECT_TIMEOUT = 10.0
 
-KEY_REPLACED = "Fivetran refuses the key of Airflow connection %r; now using that of %r"
+KEY_REPLACED = "Fivetran refuses the key that Airflow connection %r had; now using the key of %r"
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MOST_DIGITS = 18
@@ -82,6 +84,8 @@ class Call(Generic[T]):
 
     ``safe`` says that sending it twice does no more than sending it once, so that a transport may repeat it.
     ``connection_id`` is the Fivetran connection that it is about, if it is about one: its errors name it.
+    ``essential`` says that nobody can go on without the answer: where the key in use lacks the right to it (403),
+    other keys are tried, as they are for every call where the key is refused (401).
     """
 
     method: str
@@ -91,6 +95,7 @@ class Call(Generic[T]):
     body: Json | None = None
     safe: bool = False
     connection_id: str | None = None
+    essential: bool = False
 
 
 @contextmanager
@@ -265,11 +270,30 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def refused_key(refusal: FivetranUnauthorized, settings: Settings) -> FivetranUnauthorized:
+def speaks_against_key(call: Call[Any], error: FivetranError) -> bool:
+    """Whether another key may help: this one is refused, or lacks the right to what nobody can go on without."""
+    return isinstance(error, FivetranUnauthorized) or (
+        call.essential and isinstance(error, FivetranForbidden)
+    )
+
+
+def is_no_better(call: Call[Any], refusal: FivetranApiError, error: FivetranError) -> bool:
+    """Whether the answer to another key is no better than the refusal of the first.
+
+    That something does not exist is no answer of weight from a key that may not see it, where the first key was told
+    that it exists but lacks the right to it.
+    """
+    hidden = isinstance(refusal, FivetranForbidden) and isinstance(error, FivetranNotFound)
+    return hidden or speaks_against_key(call, error)
+
+
+def refused_key(refusal: FivetranApiError, settings: Settings) -> FivetranApiError:
     """The refusal of a key, with what to do about it."""
-    return FivetranUnauthorized(
-        f"{refusal}. The key of Airflow connection {settings.conn_id!r} is wrong, expired or revoked, and no other "
-        "(its fallback_conn_id) works: put a valid key there",
+    lacks = isinstance(refusal, FivetranForbidden)
+    what = "lacks the right to that" if lacks else "is wrong, expired or revoked"
+    return type(refusal)(
+        f"{refusal}. The key of Airflow connection {settings.conn_id!r} {what}, and no other "
+        f"(its fallback_conn_id) works: put a valid key there{', or give it the right' if lacks else ''}",
         status=refusal.status,
         code=refusal.code,
     )

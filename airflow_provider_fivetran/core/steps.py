@@ -31,6 +31,8 @@ class Pause:
     """Do nothing until this time by our clock."""
 
     until: datetime
+    held: bool = False
+    """To be taken right here, even by a sensor that otherwise comes back later: nothing else would remember why."""
 
 
 @dataclass(frozen=True, slots=True)

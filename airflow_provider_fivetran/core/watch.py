@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_fivetran.core import reports
@@ -11,6 +12,7 @@ from airflow_provider_fivetran.core.endpoints import get_connection, get_sync_hi
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
     FivetranError,
+    FivetranForbidden,
     FivetranNotFound,
     FivetranRateLimited,
     FivetranUnauthorized,
@@ -34,17 +36,25 @@ Outcome: TypeAlias = Final | TriggerAgain
 MOST_HISTORY_PAGES = 12
 # After so many failed reads of the history in a row the other evidence must do.
 HISTORY_PATIENCE = 3
+# A user's key dies the moment its successor is made. So long somebody may take to put the new one into Airflow.
+REFUSAL_PATIENCE = timedelta(minutes=10)
+# Meanwhile keys are read and tried at least this often.
+SLOWEST_AFTER_REFUSAL = timedelta(minutes=1)
+_REFUSALS = (FivetranUnauthorized, FivetranForbidden)
 
 
-def watch(ticket: Ticket, clock: Clock) -> Procedure[Outcome]:
+def watch(ticket: Ticket, clock: Clock, *, key_has_worked: bool = True) -> Procedure[Outcome]:
     """Wait until the awaited sync is decided.
 
     An API that cannot be read delays the verdict and nothing else: it is asked again, less and less often, until
-    the deadline of the ticket.
+    the deadline of the ticket. So does a key that is refused, or lacks the right to read the connection, for ten
+    minutes: by then somebody may have replaced it.
 
-    :raises FivetranApiError: the key is wrong or lacks the right to read the connection.
+    :param key_has_worked: in this wait or for the start of its sync. If not, a refusal before the first answer ends
+        the wait at once.
+    :raises FivetranApiError: the key is wrong, or lacks the right to read the connection.
     """
-    eyes = _Eyes(ticket, clock)
+    eyes = _Eyes(ticket, clock, key_has_worked=key_has_worked)
     while True:
         connection = yield from eyes.look()
         if connection is None:
@@ -60,13 +70,15 @@ def watch(ticket: Ticket, clock: Clock) -> Procedure[Outcome]:
 class _Eyes:
     """One wait: what was seen, what was said, and how often the API could not be read."""
 
-    def __init__(self, ticket: Ticket, clock: Clock) -> None:
+    def __init__(self, ticket: Ticket, clock: Clock, *, key_has_worked: bool) -> None:
         self._ticket = ticket
         self._clock = clock
         self._seen: Seen | None = None
         self._said: str | None = None
         self._failures = 0
         self._unreadable_since: datetime | None = None
+        self._refused_since: datetime | None = None
+        self._key_has_worked = key_has_worked
         self._history_failures = 0
 
     def look(self) -> Procedure[Connection | Final | None]:
@@ -77,7 +89,7 @@ class _Eyes:
             except FivetranNotFound:
                 return None
             except FivetranError as error:
-                if error.permanent:
+                if error.permanent and not self._may_be_replaced(error):
                     raise
                 out_of_time = yield from self._endure(error)
                 if out_of_time is not None:
@@ -112,7 +124,8 @@ class _Eyes:
         try:
             entries = yield from ask_pages(call, most=MOST_HISTORY_PAGES)
         except FivetranUnauthorized:
-            raise
+            # The next look at the connection meets the same, and deals with it.
+            return self._history_failed(seen)
         except FivetranApiError as error:
             # 403 and 404: this account or key has none. What else is permanent will not get better either.
             return seen.without_history() if error.permanent else self._history_failed(seen)
@@ -137,30 +150,56 @@ class _Eyes:
                 return verdict
         return Waiting(min(self._next_look(), deadline), "waiting for the sync history to be readable")
 
+    def _may_be_replaced(self, error: FivetranError) -> bool:
+        """Whether this is the refusal of a key, and there is time yet to replace it."""
+        if not isinstance(error, _REFUSALS) or not self._key_has_worked:
+            return False
+        return self._refused_since is None or self._clock() < self._replaced_by(self._refused_since)
+
+    def _replaced_by(self, refused_since: datetime) -> datetime:
+        # However rarely the user wants looks, there is another one.
+        return refused_since + max(REFUSAL_PATIENCE, self._ticket.poll_frequency or REFUSAL_PATIENCE)
+
     def _endure(self, error: FivetranError) -> Procedure[Final | None]:
         now = self._clock()
         historical = self._seen is not None and self._seen.was_historical
         deadline = self._ticket.deadline(historical=historical)
         if now >= deadline:
             return reports.timed_out(self._ticket, f"Fivetran cannot be read: {error}", now)
+        if isinstance(error, _REFUSALS):
+            yield from self._endure_refusal(error, now, deadline)
+            return None
         self._failures += 1
         if self._unreadable_since is None:
             self._unreadable_since = now
-            yield Note(
-                f"{self._ticket.connection_id}: cannot read Fivetran at the moment, asking again: {error}",
-                is_warning=True,
-            )
+            yield self._warning(f"cannot read Fivetran at the moment, asking again: {error}")
         retry_after = error.retry_after if isinstance(error, FivetranRateLimited) else None
         usual = self._next_look() - now
         pause = pause_after_failed_reads(self._failures, usual, retry_after)
         yield Pause(min(now + pause, deadline))
         return None
 
+    def _endure_refusal(self, error: FivetranError, now: datetime, deadline: datetime) -> Procedure[None]:
+        if self._refused_since is None:
+            self._failures, self._refused_since = 0, now
+            lasts = in_words(self._replaced_by(now) - now)
+            yield self._warning(f"{error}. The sync goes on; its task waits {lasts} for a key that works")
+        self._failures += 1
+        usual = self._next_look() - now
+        pause = pause_after_failed_reads(self._failures, usual, slowest=SLOWEST_AFTER_REFUSAL)
+        yield Pause(min(now + pause, self._replaced_by(self._refused_since), deadline), held=True)
+
+    def _warning(self, text: str) -> Note:
+        return Note(f"{self._ticket.connection_id}: {text}", is_warning=True)
+
     def _say_readable_again(self) -> Procedure[None]:
-        if self._unreadable_since is not None:
-            lasted = in_words(self._clock() - self._unreadable_since)
-            yield Note(f"{self._ticket.connection_id}: Fivetran can be read again after {lasted}")
-        self._failures, self._unreadable_since = 0, None
+        now, name = self._clock(), self._ticket.connection_id
+        if self._refused_since is not None:
+            yield Note(f"{name}: Fivetran accepts a key again after {in_words(now - self._refused_since)}")
+        elif self._unreadable_since is not None:
+            yield Note(f"{name}: Fivetran can be read again after {in_words(now - self._unreadable_since)}")
+        self._failures, self._unreadable_since, self._refused_since = 0, None, None
+        self._key_has_worked = True
 
     def _next_look(self) -> datetime:
         now = self._clock()

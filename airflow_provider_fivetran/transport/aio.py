@@ -22,7 +22,9 @@ import tenacity
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.endpoints import get_account
 from airflow_provider_fivetran.core.errors import (
+    FivetranApiError,
     FivetranError,
+    FivetranForbidden,
     FivetranUnauthorized,
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
@@ -32,9 +34,11 @@ from airflow_provider_fivetran.core.protocol import (
     KEY_REPLACED,
     MAX_ANSWER_BYTES,
     Settings,
+    is_no_better,
     naming_the_connection,
     read_answer,
     refused_key,
+    speaks_against_key,
 )
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
 from airflow_provider_fivetran.core.steps import Note, Pause
@@ -53,10 +57,9 @@ T = TypeVar("T")
 
 Keys: TypeAlias = Callable[[], AsyncGenerator[Settings, None]]
 
-# When every key was refused, the others who meet the same refusal do not ask for keys again for so many seconds.
-PAUSE_AFTER_REFUSAL = 10.0
-# The same for keys that cannot be read.
-PAUSE_AFTER_FAILED_READ = 10.0
+# Seconds for which keys that were all refused, or could not be read, are neither read nor tried again, however many
+# waits ask.
+REST = 10.0
 # Seconds that a key may take to prove itself: all other waits wait for that.
 PROBE_TIMEOUT = 20.0
 # Above this size an answer is read in a thread, so that the loop is not held up.
@@ -67,13 +70,14 @@ class Line:
     """One pooled session to Fivetran and the key in use, for all waits on one Airflow connection in one loop.
 
     A refused key is replaced once for all of them: the first that is refused looks for another key, the others
-    wait for it and go on with what it found.
+    wait for it and go on with what it found. Once all keys were refused, nothing is sent before one of the waits
+    has found a key that Fivetran accepts, which is tried again after a rest.
 
     Keys that cannot be read now are no reason to end a wait that goes on: that is reported as
     :class:`FivetranUnreachable`. Only at the very first read an error of another kind comes out as it is.
 
     :param keys: gives the settings to work with, the preferred first, read anew at each call.
-    :param rest: seconds for which keys that could not be read are not read again.
+    :param rest: seconds for which keys that were all refused, or could not be read, are not read again; 10.
     :param probe_timeout: seconds that another key may take to prove itself.
     """
 
@@ -81,12 +85,13 @@ class Line:
         self, keys: Keys, *, rest: float | None = None, probe_timeout: float = PROBE_TIMEOUT
     ) -> None:
         self._keys = keys
-        self._rest = PAUSE_AFTER_FAILED_READ if rest is None else rest
+        self._rest = REST if rest is None else rest
         self._probe_timeout = probe_timeout
         self._settings: Settings | None = None
         self._sessions: _Sessions | None = None
         self._choosing = asyncio.Lock()
-        self._refused_until = 0.0
+        self._refusal: FivetranUnauthorized | None = None
+        self._rests_until: dict[type[FivetranApiError], float] = {}
         self._failed_until = 0.0
         self._failure: Exception = FivetranError()
 
@@ -104,54 +109,70 @@ class Line:
         settings = await self._chosen()
         try:
             return await self._send(call, settings)
-        except FivetranUnauthorized as refusal:
-            return await self._send(call, await self._replaced(settings, refusal))
+        except FivetranApiError as refusal:
+            if not speaks_against_key(call, refusal):
+                raise
+            return await self._send(call, await self._replaced(settings, refusal, call))
 
     async def _chosen(self) -> Settings:
-        if self._settings is not None and not self._choosing.locked():
-            return self._settings
+        settings = self._settings
+        if settings is not None and self._refusal is None and not self._choosing.locked():
+            return settings
         async with self._choosing:
             if self._settings is None:
                 async with self._reading():
                     self._settings = await self._preferred()
+            if self._refusal is not None:
+                await self._choose_another(self._settings, self._refusal, get_account())
             return self._settings
 
     async def _preferred(self) -> Settings:
         async with aclosing(self._keys()) as keys:
             return await anext(keys)
 
-    async def _replaced(self, refused: Settings, refusal: FivetranUnauthorized) -> Settings:
+    async def _replaced(self, refused: Settings, refusal: FivetranApiError, call: Call[Any]) -> Settings:
         async with self._choosing:
-            if self._settings is not None and self._settings.credentials != refused.credentials:
-                return self._settings  # another wait was here first
-            if _now() < self._refused_until:
-                raise refused_key(refusal, refused)
-            async with self._reading():
-                found = await self._accepted(refused)
-            if found is None:
-                self._refused_until = _now() + PAUSE_AFTER_REFUSAL
-                raise refused_key(refusal, refused)
-            log.warning(KEY_REPLACED, refused.conn_id, found.conn_id)
-            self._settings = found
-            return found
+            if self._settings is None or self._settings.credentials == refused.credentials:
+                proof = get_account() if isinstance(refusal, FivetranUnauthorized) else call
+                await self._choose_another(refused, refusal, proof)
+            return self._settings or refused  # another wait may have been here first
 
-    async def _accepted(self, refused: Settings) -> Settings | None:
+    async def _choose_another(self, refused: Settings, refusal: FivetranApiError, proof: Call[Any]) -> None:
+        kind = type(refusal)
+        if _now() < self._rests_until.get(kind, 0.0):
+            raise refused_key(refusal, refused)
+        async with self._reading():
+            found = await self._accepted(refused, refusal, proof)
+        if found is None:
+            self._rests_until[kind] = _now() + self._rest
+            if isinstance(refusal, FivetranUnauthorized):
+                self._refusal = refusal
+            raise refused_key(refusal, refused)
+        self._settings, self._refusal = found, None
+        if found.credentials != refused.credentials:
+            log.warning(KEY_REPLACED, refused.conn_id, found.conn_id)
+
+    async def _accepted(
+        self, refused: Settings, refusal: FivetranApiError, proof: Call[Any]
+    ) -> Settings | None:
         async with aclosing(self._keys()) as keys:
             async for candidate in keys:
-                if candidate.credentials != refused.credentials and await self._accepts(candidate):
+                known = candidate.credentials == refused.credentials
+                if known and self._refusal is None:  # it was refused just now
+                    continue
+                if await self._accepts(candidate, refusal, proof, in_doubt=not known):
                     return candidate
         return None
 
-    async def _accepts(self, candidate: Settings) -> bool:
+    async def _accepts(
+        self, candidate: Settings, refusal: FivetranApiError, proof: Call[Any], *, in_doubt: bool
+    ) -> bool:
         """Whether Fivetran knows the key. No answer is no refusal: then the call itself will show it."""
         try:
-            await self._send(
-                get_account(), replace(candidate, timeout=min(candidate.timeout, self._probe_timeout))
-            )
-        except FivetranUnauthorized:
-            return False
-        except FivetranError:
-            pass
+            await self._send(proof, replace(candidate, timeout=min(candidate.timeout, self._probe_timeout)))
+        except FivetranError as error:
+            known = in_doubt or isinstance(error, FivetranForbidden)
+            return known and not is_no_better(proof, refusal, error)
         return True
 
     @asynccontextmanager

@@ -15,8 +15,8 @@ from requests.auth import AuthBase
 
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import (
+    FivetranApiError,
     FivetranError,
-    FivetranUnauthorized,
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
 )
@@ -24,9 +24,11 @@ from airflow_provider_fivetran.core.protocol import (
     CONNECT_TIMEOUT,
     KEY_REPLACED,
     MAX_ANSWER_BYTES,
+    is_no_better,
     naming_the_connection,
     read_answer,
     refused_key,
+    speaks_against_key,
 )
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
 from airflow_provider_fivetran.core.steps import Note, Pause
@@ -105,10 +107,13 @@ class BlockingTransport:
             pause, result = self.drive_to_pause(procedure)
             if pause is None:
                 return result  # type: ignore[return-value]
-            self._sleep(max(0.0, (pause.until - utcnow()) / timedelta(seconds=1)))
+            self._take(pause)
 
     def drive_to_pause(self, procedure: Procedure[T]) -> tuple[Pause | None, T | None]:
-        """Carry out the steps of a procedure until it wants to pause (then that), or ends (then its result)."""
+        """Carry out the steps of a procedure until it wants to pause (then that), or ends (then its result).
+
+        A pause that is to be held is taken right here.
+        """
         answer: Answer[Any] | None = None
         error: FivetranError | None = None
         try:
@@ -116,7 +121,10 @@ class BlockingTransport:
                 step = procedure.throw(error) if error is not None else procedure.send(answer)
                 answer, error = None, None
                 if isinstance(step, Pause):
-                    return step, None
+                    if not step.held:
+                        return step, None
+                    self._take(step)
+                    continue
                 if isinstance(step, Note):
                     self._note(step)
                     continue
@@ -126,6 +134,9 @@ class BlockingTransport:
                     error = failed
         except StopIteration as end:
             return None, end.value
+
+    def _take(self, pause: Pause) -> None:
+        self._sleep(max(0.0, (pause.until - utcnow()) / timedelta(seconds=1)))
 
     def _seconds_before(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -150,15 +161,19 @@ class BlockingTransport:
         refused = self.settings
         try:
             return self._send_once(call)
-        except FivetranUnauthorized as refusal:
+        except FivetranApiError as refusal:
+            if not speaks_against_key(call, refusal):
+                raise
             for candidate in self._other_keys():
                 if candidate.credentials == refused.credentials:
                     continue
                 self._use(candidate)
                 try:
                     answer = self._send_once(call)
-                except FivetranUnauthorized:
-                    continue
+                except FivetranApiError as error:
+                    if is_no_better(call, refusal, error):
+                        continue
+                    raise
                 log.warning(KEY_REPLACED, refused.conn_id, candidate.conn_id)
                 return answer
             self._use(refused)

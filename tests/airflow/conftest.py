@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ import pytest
 
 pytest.register_assert_rewrite("stories")
 
+from airflow_provider_fivetran.core import watch  # noqa: E402
 from airflow_provider_fivetran.simulator import Simulator  # noqa: E402
+from airflow_provider_fivetran.transport import aio  # noqa: E402
 from stories import Eavesdropper, Way  # noqa: E402
 
 if TYPE_CHECKING:
@@ -20,6 +23,16 @@ if TYPE_CHECKING:
 
 # Stories mostly wait. More of them at once than this would wait for the processor instead.
 AT_ONCE = 8
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_patience() -> Iterator[pytest.MonkeyPatch]:
+    """Wait for a second instead of minutes for somebody to replace a refused key, and ask for it often."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watch, "REFUSAL_PATIENCE", timedelta(seconds=1))
+        patch.setattr(watch, "SLOWEST_AFTER_REFUSAL", timedelta(seconds=0.2))
+        patch.setattr(aio, "REST", 0.1)
+        yield patch
 
 
 class Arena:

@@ -30,7 +30,6 @@ from airflow_provider_fivetran.core.verdicts import (
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranUnauthorized
 from airflow_provider_fivetran.operators import FivetranOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
-from airflow_provider_fivetran.transport import aio
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 from stories import CONNECTION, HISTORY, ID, TaskInstance, across_processes, all_events, execute, rebuilt
 
@@ -184,7 +183,6 @@ class TestUnreadableAirflowConnection:
             return await usual(conn_id)
 
         monkeypatch.setattr(connection, "get_async_connection", get_async_connection)
-        monkeypatch.setattr(aio, "PAUSE_AFTER_FAILED_READ", 0.0)
         return errors
 
     @pytest.mark.parametrize(

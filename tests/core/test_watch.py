@@ -40,8 +40,12 @@ OUTAGE = FivetranUnreachable("connection refused")
 HOUR = 3600.0
 
 
-def wait(fivetran, wanted=None):
-    return fivetran.drive(watch(wanted or ticket(), fivetran.clock))
+REFUSED = FivetranUnauthorized("expired: put a valid key there", status=401)
+FORBIDDEN = FivetranForbidden("not for this key", status=403)
+
+
+def wait(fivetran, wanted=None, **options):
+    return fivetran.drive(watch(wanted or ticket(), fivetran.clock, **options))
 
 
 def until(seconds, before, after):
@@ -113,9 +117,11 @@ def test_a_history_that_cannot_be_read_does_not_carry_a_wait_beyond_its_end():
     assert fivetran.now <= at(HOUR + 5)
 
 
-def test_a_wrong_key_at_the_history_ends_the_wait():
-    with pytest.raises(FivetranUnauthorized):
-        wait(Fivetran(look=[SYNCING, DONE], history=FivetranUnauthorized("expired", status=401)))
+def test_a_key_that_is_refused_at_the_history_is_endured_at_the_connection():
+    fivetran = Fivetran(look=[SYNCING, DONE, REFUSED, DONE], history=[REFUSED, (entry("failure", 2, 30),)])
+    assert isinstance(wait(fivetran), Failed)
+    assert fivetran.requests == [LOOK, LOOK, HISTORY, LOOK, LOOK, HISTORY]
+    assert len(fivetran.warnings) == 1
 
 
 def test_a_long_history_is_read_to_its_end():
@@ -214,12 +220,110 @@ def test_a_deleted_connection_ends_the_wait():
     assert "no longer exists" in ended.message
 
 
-@pytest.mark.parametrize(
-    "error", [FivetranUnauthorized("401"), FivetranForbidden("403"), FivetranApiError("400")]
-)
-def test_an_answer_that_cannot_get_better_ends_the_wait(error):
-    with pytest.raises(type(error)):
-        wait(Fivetran(look=[SYNCING, error]))
+def test_an_answer_that_cannot_get_better_ends_the_wait():
+    fivetran = Fivetran(look=[SYNCING, FivetranApiError("400", status=400)])
+    with pytest.raises(FivetranApiError):
+        wait(fivetran)
+    assert fivetran.requests == [LOOK, LOOK]
+
+
+# --- refused keys ---------------------------------------------------------------------------------------------
+
+refusals = pytest.mark.parametrize("refusal", [REFUSED, FORBIDDEN], ids=["401", "403"])
+
+
+@refusals
+def test_a_refused_key_is_endured_until_another_is_there(refusal):
+    look = lambda now: DONE if now >= at(560) else SYNCING if now < at(30) else refusal  # noqa: E731
+    fivetran = Fivetran(look=look, history=(entry("completed", 2, 30),))
+    assert isinstance(wait(fivetran), Succeeded)
+    assert fivetran.warnings == [
+        f"c: {refusal}. The sync goes on; its task waits 10 min for a key that works"
+    ]
+    assert fivetran.said[-1] == "c: Fivetran accepts a key again after 9 min"
+    assert [text for text in fivetran.said if "accepts a key" in text] == [fivetran.said[-1]]
+    assert len(fivetran.requests) < 30
+
+
+@refusals
+def test_a_refused_key_ends_the_wait_after_ten_minutes(refusal):
+    fivetran = Fivetran(look=[SYNCING, refusal])
+    with pytest.raises(type(refusal)) as caught:
+        wait(fivetran)
+    assert caught.value is refusal
+    begun = fivetran.asked_at[1]
+    lasted = (fivetran.now - begun).total_seconds()
+    assert lasted == pytest.approx(600, abs=1)
+    assert len(fivetran.warnings) == 1
+    assert 10 <= len(fivetran.requests) <= 20
+
+
+def test_pauses_after_a_refusal_grow_up_to_a_minute():
+    fivetran = Fivetran(look=[SYNCING, REFUSED])
+    with pytest.raises(FivetranUnauthorized):
+        wait(fivetran)
+    *growing, last = fivetran.pauses[1:]
+    assert growing == sorted(growing)
+    assert (growing[0], growing[-1]) == (pytest.approx(2, abs=0.3), 60)
+    assert last <= 60
+
+
+@refusals
+def test_a_key_that_never_worked_ends_the_wait_at_once(refusal):
+    fivetran = Fivetran(look=refusal)
+    with pytest.raises(type(refusal)):
+        wait(fivetran, key_has_worked=False)
+    assert (fivetran.requests, fivetran.said) == ([LOOK], [])
+
+
+def test_a_key_that_worked_once_in_a_wait_is_endured():
+    fivetran = Fivetran(look=[SYNCING, REFUSED, DONE], history=(entry("completed", 2, 30),))
+    assert isinstance(wait(fivetran, key_has_worked=False), Succeeded)
+
+
+def test_each_refusal_of_a_wait_has_its_own_ten_minutes():
+    def look(now):
+        return SYNCING if int((now - T0).total_seconds() // 500) % 2 == 0 else REFUSED
+
+    fivetran = Fivetran(look=look)
+    assert isinstance(wait(fivetran, ticket(timeout=timedelta(hours=2))), TimedOut)
+    assert len(fivetran.warnings) > 3
+
+
+def test_ten_minutes_count_from_the_first_refusal_through_an_outage():
+    fivetran = Fivetran(look=[SYNCING, REFUSED, *[OUTAGE] * 4, REFUSED])
+    with pytest.raises(FivetranUnauthorized):
+        wait(fivetran)
+    assert (fivetran.now - fivetran.asked_at[1]).total_seconds() == pytest.approx(600, abs=1)
+    assert [text.partition(": ")[2][:11] for text in fivetran.warnings] == ["expired: pu", "cannot read"]
+
+
+def test_a_refusal_after_an_outage_has_its_ten_minutes():
+    fivetran = Fivetran(look=[SYNCING, *[OUTAGE] * 20, REFUSED])
+    with pytest.raises(FivetranUnauthorized):
+        wait(fivetran)
+    assert (fivetran.now - fivetran.asked_at[21]).total_seconds() == pytest.approx(600, abs=1)
+
+
+def test_a_wait_that_looks_rarely_looks_once_more_before_a_refusal_ends_it():
+    fivetran = Fivetran(look=[SYNCING, REFUSED, DONE], history=(entry("completed", 2, 30),))
+    wanted = ticket(poll_frequency=timedelta(minutes=20))
+    assert isinstance(wait(fivetran, wanted), Succeeded)
+    assert min(fivetran.pauses) >= 1200
+
+
+def test_a_refusal_does_not_carry_a_wait_beyond_its_end():
+    fivetran = Fivetran(look=[SYNCING, REFUSED])
+    ended = wait(fivetran, ticket(timeout=timedelta(minutes=5)))
+    assert isinstance(ended, TimedOut)
+    assert "put a valid key there" in ended.message
+    assert fivetran.now == pytest.approx(at(300), abs=timedelta(seconds=1))
+
+
+def test_only_the_pauses_after_a_refusal_are_held():
+    fivetran = Fivetran(look=[SYNCING, OUTAGE, REFUSED, SYNCING, DONE], history=(entry("completed", 2, 30),))
+    wait(fivetran)
+    assert [pause.held for pause in fivetran.taken] == [False, False, True, False]
 
 
 def test_a_put_off_under_manual_scheduling_asks_for_a_trigger_when_its_time_has_come():

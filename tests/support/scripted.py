@@ -52,6 +52,7 @@ class Fivetran:
         self.requests: list[str] = []
         self.asked_at: list[datetime] = []
         self.pauses: list[float] = []
+        self.taken: list[Pause] = []
         self.notes: list[Note] = []
 
     def clock(self) -> datetime:
@@ -81,6 +82,7 @@ class Fivetran:
             self.notes.append(step)
             return None
         if isinstance(step, Pause):
+            self.taken.append(step)
             self.pauses.append((step.until - self.now).total_seconds())
             self.now = max(self.now, step.until)
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ipaddress
 import ssl
 import threading
@@ -38,7 +39,10 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.protocol import MAX_ANSWER_BYTES, Credentials, Settings
 from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
-from airflow_provider_fivetran.simulator import Fault, Simulator
+from airflow_provider_fivetran.core.ticket import Aim, Ticket
+from airflow_provider_fivetran.core.verdicts import Succeeded
+from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.simulator import Fault, Simulator, SyncPlan
 from airflow_provider_fivetran.transport.aio import AsyncTransport, Line, shared_line
 from airflow_provider_fivetran.transport.blocking import BlockingTransport
 from raw_server import Drip, RawServer, elapsed, envelope, free_port, http
@@ -68,6 +72,8 @@ class Client:
         self.kind = kind
         self.pauses = []
         self.notes = []
+        self.reads = 0
+        self._rest = options.pop("rest", None)
         self._settings = Settings(
             credentials=options.pop("credentials", Credentials.of(KEY, SECRET)),
             base_url=url,
@@ -78,6 +84,7 @@ class Client:
         self._options = {"pause": 1.0, "note": self.notes.append} | options
 
     def _keys(self):
+        self.reads += 1
         yield self._settings
         for credentials in self._others:
             yield replace(self._settings, credentials=credentials, conn_id="other")
@@ -104,7 +111,7 @@ class Client:
         async def sleep(seconds):
             self.pauses.append(seconds)
 
-        async with Line(asynchronous(self._keys)) as line:
+        async with Line(asynchronous(self._keys), rest=self._rest) as line:
             return await use(AsyncTransport(line, sleep=sleep, **self._options))
 
     async def _send_each(self, transport, calls):
@@ -731,6 +738,175 @@ def test_the_same_key_read_again_is_not_tried_again(kind, sim):
     assert len(sim.requests) == 1
 
 
+HISTORY = get_sync_history("c", since=utcnow() - timedelta(hours=1), until=utcnow())
+WIDE = Credentials.of("wide-key", "wide-secret")
+
+
+def narrow(sim, **rights):
+    """Take rights from the key in use, and make another that has them all."""
+    sim.add_key(KEY, SECRET, **rights)
+    sim.add_key("wide-key", "wide-secret")
+
+
+def test_a_key_without_the_right_to_the_connection_is_replaced_by_the_next(kind, sim, caplog):
+    narrow(sim, groups=["elsewhere"])
+    client = Client(kind, sim.url, other_keys=[WIDE])
+    answers = client.send(LOOK, LOOK, HISTORY)
+    assert answers[0].value.id == "c"
+    assert [request.status for request in sim.requests].count(403) == 1
+    assert "now using the key of 'other'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("call", "rights"),
+    [
+        (HISTORY, {"may_read_history": False}),
+        (list_connections(), {"may_list": False}),
+        (TRIGGER, {"may_write": False}),
+    ],
+    ids=["history", "list", "trigger"],
+)
+def test_where_one_can_do_without_a_403_costs_no_other_key(kind, sim, call, rights):
+    narrow(sim, **rights)
+    client = Client(kind, sim.url, other_keys=[WIDE])
+    client.fails(call, FivetranForbidden)
+    assert [request.status for request in sim.requests] == [403]
+    assert client.reads == 1
+
+
+def test_a_right_that_no_key_has_is_told_with_what_to_do(kind, sim):
+    narrow(sim, groups=["elsewhere"])
+    client = Client(kind, sim.url, other_keys=[Credentials.of("no", "key")])
+    error = client.fails(LOOK, FivetranForbidden)
+    assert error.status == 403
+    assert "lacks the right to that, and no other (its fallback_conn_id) works" in str(error)
+    assert len(sim.requests) == 2
+
+
+def test_a_key_that_cannot_see_the_connection_does_not_speak_for_its_end(kind, wire):
+    """The first key was told that it exists; to another account's key it does not."""
+    server, client = wire(
+        lambda _head: http(404, {"code": "NotFound"}) if len(server.heads) > 1 else http(403, {"code": "No"}),
+        other_keys=[WIDE],
+    )
+    client.fails(LOOK, FivetranForbidden)
+    assert len(server.heads) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_keys_are_read_anew_at_each_refusal(kind, sim, status):
+    sim.faults.add(Fault("status", status=status, times=None))
+    client = Client(kind, sim.url, rest=0.0)
+
+    def look_three_times():
+        for _ in range(3):
+            with contextlib.suppress(FivetranApiError):
+                yield from ask(LOOK)
+
+    client.drive(look_three_times())
+    assert client.reads == 1 + 3
+
+
+async def test_while_all_keys_are_refused_nothing_is_sent_before_one_has_proved_itself(sim):
+    keys = Changing(sim.url)
+    async with Line(keys, rest=0.2) as line:
+        transport = AsyncTransport(line)
+        await transport.send(LOOK)
+        sim.revoke(KEY)
+        with pytest.raises(FivetranUnauthorized):
+            await transport.send(LOOK)
+        sim.requests.clear()
+        for _ in range(3):
+            with pytest.raises(FivetranUnauthorized, match="put a valid key there"):
+                await transport.send(TRIGGER)
+        assert sim.requests == []
+        await asyncio.sleep(0.25)
+        outcomes = await asyncio.gather(*(transport.send(LOOK) for _ in range(50)), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {FivetranUnauthorized}
+        assert [request.path for request in sim.requests] == ["/v1/account/info"]
+        await asyncio.sleep(0.25)
+        sim.add_key(KEY, SECRET)  # the very same key may be accepted again
+        outcomes = await asyncio.gather(*(transport.send(LOOK) for _ in range(50)))
+        assert {outcome.value.id for outcome in outcomes} == {"c"}
+    assert keys.reads == 4
+
+
+@pytest.mark.parametrize("fault", ["reset", "html", "status"])
+async def test_no_answer_is_no_proof_for_a_key_that_was_refused(sim, fault):
+    keys = Changing(sim.url)
+    async with Line(keys, rest=0.0) as line:
+        transport = AsyncTransport(line, attempts=1)
+        await transport.send(LOOK)
+        sim.revoke(KEY)
+        with pytest.raises(FivetranUnauthorized):
+            await transport.send(LOOK)
+        sim.faults.add(Fault(fault, path="/v1/account/info", times=None))
+        sim.requests.clear()
+        with pytest.raises(FivetranUnauthorized):
+            await transport.send(LOOK)
+        assert {request.path for request in sim.requests} == {"/v1/account/info"}
+
+
+async def test_a_connection_that_no_key_may_see_costs_the_others_nothing(sim):
+    sim.add_group("elsewhere", "Elsewhere")
+    sim.add_connection("hidden", group_id="elsewhere")
+    sim.add_key(KEY, SECRET, groups=["sim_group"])
+    keys = Changing(sim.url)
+    hidden = get_connection("hidden")
+    async with Line(keys, rest=60.0) as line:
+        transport = AsyncTransport(line)
+        calls = [hidden, LOOK] * 50
+        outcomes = await asyncio.gather(*map(transport.send, calls), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes[::2]] == [FivetranForbidden] * 50
+    assert {outcome.value.id for outcome in outcomes[1::2]} == {"c"}
+    assert keys.reads == 2
+    assert len(sim.requests) == 100
+
+
+async def test_a_thousand_waits_outlive_the_gap_between_two_keys(sim, capsys):
+    """The old key is dead; the new one comes into the Airflow connection only when that is read once more."""
+    waits, reads, notes = 1000, [], []
+    settings = Settings(credentials=OLD, base_url=sim.url, conn_id="fivetran_default")
+
+    async def keys():
+        reads.append(len(sim.requests))
+        if len(reads) == 4:
+            with sim.account.lock:
+                sim.clock.advance(60)  # meanwhile the sync has ended
+        yield settings if len(reads) < 4 else replace(settings, credentials=NEW)
+
+    sim.account.connections["c"].default_plan = SyncPlan(duration=30)
+    sim.start_sync("c")
+    now = utcnow()
+    awaited = Ticket(connection_id="c", aim=Aim.RUNNING, taken_at=sim.clock.now(), begun_at=now, asked_at=now)
+    async with Line(keys, rest=0.2) as line:
+        transport = AsyncTransport(line, note=notes.append, sleep=lambda seconds: asyncio.sleep(seconds / 5))
+        waiting = [asyncio.create_task(transport.drive(watch(awaited, utcnow))) for _ in range(waits)]
+        while len(sim.requests) < waits:  # noqa: ASYNC110  # the simulator is in another thread
+            await asyncio.sleep(0.05)
+        sim.add_key("new-key", "new-secret")
+        sim.revoke(KEY)
+        before = len(sim.requests)
+        outcomes = await asyncio.gather(*waiting)
+
+    assert {type(outcome) for outcome in outcomes} == {Succeeded}
+    since = list(sim.requests)[before:]
+    refused = [request for request in since if request.status == 401]
+    proofs = [request for request in since if request.path == "/v1/account/info"]
+    warned = [note for note in notes if note.is_warning]
+    with capsys.disabled():
+        print(  # noqa: T201
+            f"\n{waits} waits through the gap: {len(since)} requests, {len(refused)} of them refused, "
+            f"{len(proofs)} proofs of keys, {len(reads)} reads of the Airflow connection"
+        )
+    assert len(reads) == 4  # at the start, at the first refusal, and twice after a rest
+    assert len(proofs) == 2  # of the old key once more, and of the new one
+    assert len(refused) <= waits + 1  # each wait at most once
+    assert len(since) <= 4 * waits
+    assert len(warned) <= waits
+    assert len([note for note in notes if "accepts a key again" in note.text]) == len(warned)
+
+
 async def test_a_thousand_waits_that_meet_the_same_refusal_look_for_a_key_once(sim):
     reads = []
     settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url, conn_id="old")
@@ -922,3 +1098,15 @@ def test_a_blocking_drive_stops_at_a_pause(sim):
         pause, result = transport.drive_to_pause(going)
         assert (isinstance(pause, Pause), result, len(notes)) == (True, None, 1)
         assert transport.drive_to_pause(going) == (None, "done")
+
+
+def test_a_blocking_drive_takes_a_pause_that_is_to_be_held(sim):
+    def procedure():
+        yield Pause(utcnow() + timedelta(hours=1), held=True)
+        return "done"
+
+    pauses = []
+    settings = Settings(credentials=Credentials.of(KEY, SECRET), base_url=sim.url)
+    with BlockingTransport(lambda: iter([settings]), sleep=pauses.append) as transport:
+        assert transport.drive_to_pause(procedure()) == (None, "done")
+    assert [3590 < pause <= 3600 for pause in pauses] == [True]
