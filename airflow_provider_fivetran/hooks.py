@@ -65,7 +65,7 @@ class FivetranHook(BaseHook):
 
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
     API; empty means ``https://api.fivetran.com``) and the extra ``timeout`` (seconds that one answer may take,
-    90 by default: a request that must stop a running sync takes Fivetran up to 60). With an empty login the
+    90 by default; a request that may have to stop a running sync, which takes Fivetran up to 60, gets at least 75). With an empty login the
     password may hold the base64-encoded ``key:secret``. When Fivetran refuses the key (401), or the key may not read
     the Fivetran connection that is needed (403), the Airflow connection is read again, and then that of the extra
     ``fallback_conn_id``.

@@ -94,12 +94,19 @@ def change_connection(
         body={**changes, "run_setup_tests": setup_tests},
         read=Connection.from_json,
         safe=not setup_tests,
+        slow=True,
     )
 
 
 def sync_connection(connection_id: str, *, force: bool = False) -> Call[None]:
     """``POST /v1/connections/{connectionId}/sync``; ``force`` stops a running sync first."""
-    return Call(method="POST", **_of_connection(connection_id, "/sync"), body={"force": force}, read=_nothing)
+    return Call(
+        method="POST",
+        **_of_connection(connection_id, "/sync"),
+        body={"force": force},
+        read=_nothing,
+        slow=force,
+    )
 
 
 def resync_connection(connection_id: str, *, scope: Mapping[str, Sequence[str]] | None = None) -> Call[None]:

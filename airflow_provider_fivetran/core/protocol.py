@@ -56,8 +56,9 @@ Json = Mapping[str, Any]
 
 DEFAULT_BASE_URL = "https://api.fivetran.com"
 
-# A change that must stop a running sync may take Fivetran 60 seconds: a shorter limit than this is unsafe.
 DEFAULT_TIMEOUT = 90.0
+# What must stop a running sync first may take Fivetran 60 seconds. Broken off before, nobody knows whether it took.
+LEAST_FOR_SLOW_CALLS = 75.0
 CONNECT_TIMEOUT = 10.0
 
 KEY_REPLACED = "Fivetran refuses the key that Airflow connection %r had; now using the key of %r"
@@ -86,6 +87,7 @@ class Call(Generic[T]):
     ``connection_id`` is the Fivetran connection that it is about, if it is about one: its errors name it.
     ``essential`` says that nobody can go on without the answer: where the key in use lacks the right to it (403),
     other keys are tried, as they are for every call where the key is refused (401).
+    ``slow`` says that Fivetran may have to stop a running sync before it answers.
     """
 
     method: str
@@ -96,6 +98,7 @@ class Call(Generic[T]):
     safe: bool = False
     connection_id: str | None = None
     essential: bool = False
+    slow: bool = False
 
 
 @contextmanager
@@ -176,7 +179,7 @@ class Settings:
     """The Airflow connection that they are of, for telling keys apart without naming them."""
     base_url: str = DEFAULT_BASE_URL
     timeout: float = DEFAULT_TIMEOUT
-    """Seconds that one answer may take, from the request to the last byte."""
+    """Seconds that one answer may take, from the request to the last byte; to a slow call at least 75."""
     user_agent: str = "airflow-provider-fivetran"
 
     @property
@@ -186,6 +189,10 @@ class Settings:
         Not to a loopback address without TLS: a proxy would be sent the secret in the clear, over a network.
         """
         return self.base_url.startswith("https://")
+
+    def limit_of(self, call: Call[Any]) -> float:
+        """Seconds that the answer to a call may take."""
+        return max(self.timeout, LEAST_FOR_SLOW_CALLS) if call.slow else self.timeout
 
     def headers(self) -> dict[str, str]:
         return {

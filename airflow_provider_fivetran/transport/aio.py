@@ -206,7 +206,8 @@ class Line:
         # and refuses to send those and a header.
         signed = _signed_with(headers.pop("Authorization"))
         # Of the wait for a free connection of the pool only the total is a limit.
-        connect = min(CONNECT_TIMEOUT, settings.timeout)
+        limit = settings.limit_of(call)
+        connect = min(CONNECT_TIMEOUT, limit)
         try:
             session = await self._sessions.suited_to(settings)
             async with session.request(
@@ -216,7 +217,7 @@ class Line:
                 json=call.body,
                 headers=headers,
                 middlewares=(signed,),
-                timeout=aiohttp.ClientTimeout(total=settings.timeout, sock_connect=connect),
+                timeout=aiohttp.ClientTimeout(total=limit, sock_connect=connect),
                 allow_redirects=False,
             ) as response:
                 body = await _read_all(response)

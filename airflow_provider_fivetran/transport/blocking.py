@@ -187,7 +187,7 @@ class BlockingTransport:
             log.warning("an Airflow connection with another key cannot be read", exc_info=True)
 
     def _send_once(self, call: Call[T]) -> Answer[T]:
-        limit = self.settings.timeout
+        limit = self.settings.limit_of(call)
         # The limit of ``requests`` holds for each read; a server that drips must not hold us for ever.
         until = time.monotonic() + limit
         try:

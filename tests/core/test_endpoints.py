@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_fivetran.core import endpoints as e
+from airflow_provider_fivetran.core.protocol import Credentials, Settings
 
 SINCE = datetime(2026, 11, 2, 10, tzinfo=UTC)
 UNTIL = datetime(2026, 11, 2, 13, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
@@ -72,6 +73,17 @@ CALLS = [
 )
 def test_each_call(call, method, path, params, body, safe):
     assert (call.method, call.path, call.params, call.body, call.safe) == (method, path, params, body, safe)
+
+
+def test_what_may_have_to_stop_a_running_sync_is_given_time():
+    slow = [call for call, *_ in CALLS if call.slow]
+    assert [(call.method, call.body.get("force")) for call in slow] == [("PATCH", None)] * 2 + [
+        ("POST", True)
+    ]
+    for timeout, limits in ((1.0, {1.0, 75.0}), (90.0, {90.0})):
+        settings = Settings(credentials=Credentials.of("k", "s"), timeout=timeout)
+        assert {settings.limit_of(call) for call, *_ in CALLS} == limits
+        assert {settings.limit_of(call) for call in slow} == {max(timeout, 75.0)}
 
 
 def test_a_change_cannot_ask_for_setup_tests_by_the_way():

@@ -445,6 +445,18 @@ def test_an_answer_that_takes_too_long_ends_at_the_limit(kind, sim, call):
     assert elapsed(begin) < 1.5
 
 
+@pytest.mark.parametrize(
+    "call",
+    [change_connection("c", {"paused": True}), sync_connection("c", force=True)],
+    ids=["change", "forced start"],
+)
+def test_what_may_have_to_stop_a_sync_gets_its_time_however_short_the_limit(kind, sim, call):
+    sim.faults.add(Fault("slow", delay=0.9))
+    client = Client(kind, sim.url, timeout=0.2, attempts=1)
+    client.send(call)
+    assert len(sim.requests) == 1
+
+
 DRIPS = {
     "with a length": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{",
     "without a length": b"HTTP/1.1 200 OK\r\n\r\n{",
