@@ -39,7 +39,7 @@ def all_rows() -> list[Row]:
         *marked(),
         *cleared(),
         *out_of_time(),
-        *scheduler_killed(),
+        *server_disturbed(),
     ]
 
 
@@ -69,6 +69,23 @@ def worker_killed() -> Iterator[Row]:
         kills_worker=True,
         arguments={**SCHEDULE["arguments"], "retry_delay": 6},
     )
+    for when_killed, retries, ended in (
+        ("stop", 1, promised),
+        ("stop", 0, STOPPED_AND_FAILED),
+        ("leave", 0, LEFT_AND_FAILED),
+    ):
+        yield Row(
+            name=f"worker_shut_down_{when_killed}_{retries}",
+            group=1,
+            what=f"worker shut down (SIGTERM, then SIGKILL), {'one retry' if retries else 'no retries'}",
+            deferrable=False,
+            when_killed=when_killed,
+            disturb=shut_down,
+            promised=ended,
+            kills_worker=True,
+            found=SCHEDULE["found"],
+            arguments={**SCHEDULE["arguments"], "retries": retries},
+        )
     for deferrable in (False, True):
         yield Row(
             name=f"worker_killed_in_trigger_{'deferrable' if deferrable else 'worker'}",
@@ -99,6 +116,21 @@ def kill_while_waiting(story: Story) -> None:
     story.until_waiting(tries=2)
     story.let_end()
     story.until_over()
+
+
+def shut_down(story: Story) -> None:
+    story.begin()
+    story.until_waiting()
+    story.shut_worker_down()
+    if story.row.promised.tries > 1:
+        story.until_waiting(tries=2)
+    else:
+        story.until_over()
+    if story.row.promised.syncs == (STOPPED,):
+        story.until_sync("PAUSED")
+    else:
+        story.stays_alive()
+        story.let_end()
 
 
 def kill_and_end(story: Story) -> None:
@@ -189,16 +221,18 @@ def marked() -> Iterator[Row]:
         promised=STOPPED_AND_FAILED,
         **PAUSE,
     )
-    yield Row(
-        name="marked_success",
-        group=5,
-        what="marked success while deferred",
-        deferrable=True,
-        when_killed="stop",
-        disturb=mark_success,
-        promised=ONE_SYNC,
-        **SCHEDULE,
-    )
+    for deferrable in (True, False):
+        where = "deferred" if deferrable else "running"
+        yield Row(
+            name=f"marked_success_{where}",
+            group=5,
+            what=f"marked success while {where}",
+            deferrable=deferrable,
+            when_killed="stop",
+            disturb=mark_success,
+            promised=ONE_SYNC,
+            **SCHEDULE,
+        )
 
 
 def mark_failed_and_see_it_stopped(story: Story) -> None:
@@ -222,7 +256,8 @@ def mark_success(story: Story) -> None:
     story.begin()
     story.until_waiting()
     story.mark("success")
-    story.until_told()
+    if story.row.deferrable:
+        story.until_told()
     story.stays_alive()
     story.let_end()
 
@@ -305,10 +340,14 @@ def clear_after_failure(story: Story) -> None:
 
 def mark_failed_then_clear(story: Story) -> None:
     mark_failed_and_see_it_stopped(story)
+    # Until the sync has stopped, the connection is paused.
+    story.until(lambda: story.outcome().as_found, "the connection is put back")
     clear_and_sync_again(story)
 
 
 def clear_and_sync_again(story: Story) -> None:
+    # Cleared before the scheduler has seen that all is over, Airflow ends the run and leaves the task without a state.
+    story.until_run_over()
     story.clear()
     story.until_waiting(tries=2)
     story.let_end()
@@ -360,10 +399,10 @@ def see_it_live(story: Story) -> None:
     story.let_end()
 
 
-# --- the scheduler ------------------------------------------------------------------------------------------
+# --- the scheduler and the API server -----------------------------------------------------------------------
 
 
-def scheduler_killed() -> Iterator[Row]:
+def server_disturbed() -> Iterator[Row]:
     for deferrable, when_killed, undone in (
         (True, "stop", PAUSE),
         (True, "leave", SCHEDULE),
@@ -381,4 +420,15 @@ def scheduler_killed() -> Iterator[Row]:
             promised=ONE_SYNC if deferrable else ONE_SYNC_TWO_TRIES,
             kills_worker=not deferrable,
             **undone,
+        )
+    for deferrable in (True, False):
+        yield Row(
+            name=f"api_server_killed_{'deferred' if deferrable else 'running'}",
+            group=15,
+            what="API server killed, then started again",
+            deferrable=deferrable,
+            scene="API server killed",
+            when_killed="stop",
+            promised=ONE_SYNC,
+            **SCHEDULE,
         )

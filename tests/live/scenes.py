@@ -6,6 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from airflow_server import NotReadyError
 from stage import until
 from story import LONG_ENOUGH_TO_BE_STOPPED, Unlike
 
@@ -40,6 +41,7 @@ class Scenes:
             "triggerer killed": self._triggerer_killed,
             "triggerer stalled": self._triggerer_stalled,
             "scheduler killed": self._scheduler_killed,
+            "API server killed": self._api_server_killed,
         }
         each(stories, lambda story: story.begin())
         each(stories, lambda story: story.until_waiting())
@@ -82,6 +84,13 @@ class Scenes:
         self._all_stay_alive(rest)
         each(rest, lambda story: story.let_end())
 
+    def _api_server_killed(self, stories: Sequence[Story]) -> None:
+        self._airflow.kill_api_server()
+        self._airflow.start_api_server()
+        self._airflow.log_in()
+        self._all_stay_alive(stories)
+        each(stories, lambda story: story.let_end())
+
     def _one_more(self) -> str:
         """Start another triggerer beside the one there is; return the one there was."""
         before, self._current = self._current, self._airflow.start_triggerer()
@@ -113,5 +122,5 @@ def each(stories: Sequence[Story], act: Callable[[Story], None]) -> None:
         if not story.trouble:
             try:
                 act(story)
-            except Unlike as trouble:
+            except (Unlike, NotReadyError) as trouble:
                 story.trouble = str(trouble)

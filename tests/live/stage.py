@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 TASK = "sync"
+API_SERVER = "API server"
 AIRFLOW = [sys.executable, "-m", "airflow"]
 STARTS_WITHIN = 120.0
 BETWEEN_LOOKS = 0.4
@@ -164,9 +165,15 @@ class LiveAirflow(Airflow):
         self._passwords_file.touch(mode=0o600)
         self._passwords_file.write_text(f'{{"admin": "{self.password}"}}')
         self._services.run("database set-up", [*AIRFLOW, "db", "migrate"], env, self.home)
-        self._services.start("API server", [*AIRFLOW, "api-server"], env, self.home)
+        self.start_api_server()
         self._services.start("DAG processor", [*AIRFLOW, "dag-processor"], env, self.home)
         self.start_scheduler()
+
+    def start_api_server(self) -> None:
+        self._services.start(API_SERVER, [*AIRFLOW, "api-server"], self._env, self.home)
+
+    def kill_api_server(self) -> None:
+        self._processes.kill(API_SERVER)
 
     def start_scheduler(self) -> str:
         self._schedulers += 1

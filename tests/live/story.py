@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from stage import TASK, until
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 HELD = SyncPlan(duration=24 * 3600)
 OVER = {"success", "failed", "skipped"}
 PATIENCE = 90.0
+GRACE = 6.0
 # A trigger's first question to Airflow takes about five seconds: whatever would be stopped has been by then.
 LONG_ENOUGH_TO_BE_STOPPED = 12.0
 # What Airflow 3.3 logs when it tells a trigger that it is killed.
@@ -139,11 +143,27 @@ class Story:
         self._simulator.faults.add(fault)
 
     def kill_worker(self) -> None:
-        """SIGKILL to the process of the task, which must be one that came of our own scheduler."""
+        """SIGKILL to the process of the task."""
+        os.kill(self._worker(), signal.SIGKILL)
+
+    def shut_worker_down(self) -> None:
+        """What a machine does that shuts down: ask the supervisor of the task to end, then end both by force."""
+        task = psutil.Process(self._worker())
+        supervisor = task.parent()
+        if supervisor is None or not self._processes.holds(supervisor.pid):
+            raise Unlike("the task has no supervisor")
+        supervisor.terminate()
+        until(lambda: False, GRACE, self._check)
+        for process in (supervisor, task):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _worker(self) -> int:
+        """The process of the task, which must be one that came of our own scheduler."""
         pid = (self._task() or {}).get("pid")
         if not pid or not self._processes.holds(pid):
             raise Unlike(f"no worker process to kill (pid {pid})")
-        os.kill(pid, signal.SIGKILL)
+        return int(pid)
 
     def let_end(self) -> None:
         """Let the sync that runs end, as its plan says, now."""
@@ -180,6 +200,13 @@ class Story:
 
     def until_over(self) -> None:
         self.until(lambda: self._state() in OVER, "the task has ended")
+
+    def until_run_over(self) -> None:
+        """Until the whole run of the DAG has ended, which is a little later."""
+        self.until(
+            lambda: self._airflow.run_state(self.row.dag_id, self.run_id) in OVER,
+            "the run of the DAG has ended",
+        )
 
     def until_sync(self, status: str) -> None:
         self.until(lambda: any(run.status == status for run in self._runs()), f"a sync is {status}")
