@@ -65,10 +65,10 @@ class FivetranHook(BaseHook):
 
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
     API; empty means ``https://api.fivetran.com``) and the extra ``timeout`` (seconds that one answer may take,
-    90 by default; a request that may have to stop a running sync, which takes Fivetran up to 60, gets at least 75). With an empty login the
-    password may hold the base64-encoded ``key:secret``. When Fivetran refuses the key (401), or the key may not read
-    the Fivetran connection that is needed (403), the Airflow connection is read again, and then that of the extra
-    ``fallback_conn_id``.
+    90 by default; a request that may have to stop a running sync, which takes Fivetran up to 60, gets at least
+    75). With an empty login the password may hold the base64-encoded ``key:secret``. When Fivetran refuses the
+    key (401), or the key may not read the Fivetran connection that is needed (403), the Airflow connection is
+    read again, and then that of the extra ``fallback_conn_id``.
 
     :param fivetran_conn_id: id of the Airflow connection.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most.
@@ -138,13 +138,16 @@ class FivetranHook(BaseHook):
         """The key of the Airflow connection as it is now, and then that of its fallback."""
         conn_id: str | None = self.fivetran_conn_id
         while conn_id is not None:
-            conn = BaseHook.get_connection(conn_id)
-            extra = conn.extra_dejson
-            settings = settings_of(conn, extra)
+            try:
+                settings, more = _read(conn_id)
+            except ValueError as error:
+                # Raised anew: what logs the variables of a traceback would find the Airflow connection further down,
+                # and Airflow shows that with its login and password.
+                raise ValueError(str(error)) from None
             mask_secret(settings.credentials.header)
             mask_secret(settings.credentials.header.removeprefix("Basic "))
             yield settings
-            conn_id = fallback_of(extra, self.fivetran_conn_id) if conn_id == self.fivetran_conn_id else None
+            conn_id = fallback_of(more, self.fivetran_conn_id) if conn_id == self.fivetran_conn_id else None
 
     def _own_key(self) -> Iterator[Settings]:
         settings = next(self._keys())
@@ -409,6 +412,13 @@ class FivetranHook(BaseHook):
 
     def _log_note(self, note: Note) -> None:
         (self.log.warning if note.is_warning else self.log.info)("%s", note.text)
+
+
+def _read(conn_id: str) -> tuple[Settings, dict[str, Any]]:
+    """What an Airflow connection says now, and what it says of its fallback."""
+    conn = BaseHook.get_connection(conn_id)
+    extra = conn.extra_dejson
+    return settings_of(conn, extra), {"fallback_conn_id": extra.get("fallback_conn_id")}
 
 
 def _only(matches: Sequence[T], what: str, *, known: Sequence[str], wanted: str) -> T:
