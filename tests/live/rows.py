@@ -69,6 +69,16 @@ def worker_killed() -> Iterator[Row]:
         kills_worker=True,
         arguments={**SCHEDULE["arguments"], "retry_delay": 6},
     )
+    yield Row(
+        name="worker_killed_and_sync_cancelled",
+        group=1,
+        what="worker process killed, the sync is cancelled before the retry",
+        deferrable=False,
+        disturb=kill_and_cancel,
+        promised=Outcome(syncs=("api CANCELED",), state="failed", tries=2),
+        kills_worker=True,
+        **SCHEDULE,
+    )
     for when_killed, retries, ended in (
         ("stop", 1, promised),
         ("stop", 0, STOPPED_AND_FAILED),
@@ -138,6 +148,14 @@ def kill_and_end(story: Story) -> None:
     story.until_waiting()
     story.kill_worker()
     story.let_end()
+    story.until_over()
+
+
+def kill_and_cancel(story: Story) -> None:
+    story.begin()
+    story.until_waiting()
+    story.kill_worker()
+    story.cancel()
     story.until_over()
 
 
@@ -221,6 +239,17 @@ def marked() -> Iterator[Row]:
         promised=STOPPED_AND_FAILED,
         **PAUSE,
     )
+    yield Row(
+        name="marked_failed_mapped",
+        group=4,
+        what="one of two mapped tasks marked failed while deferred",
+        deferrable=True,
+        mapped=True,
+        when_killed="stop",
+        disturb=mark_one_of_two_failed,
+        promised=STOPPED_AND_FAILED,
+        **SCHEDULE,
+    )
     for deferrable in (True, False):
         where = "deferred" if deferrable else "running"
         yield Row(
@@ -250,6 +279,15 @@ def mark_failed_and_see_it_live(story: Story) -> None:
         story.until_told()
     story.stays_alive()
     story.let_end()
+
+
+def mark_one_of_two_failed(story: Story) -> None:
+    story.begin()
+    story.until_waiting()
+    story.until(lambda: story.beside == "api RUNNING", "the sync of the other task runs")
+    story.mark("failed")
+    story.until_sync("PAUSED")
+    story.beside_stays_alive_and_ends()
 
 
 def mark_success(story: Story) -> None:

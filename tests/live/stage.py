@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import secrets
@@ -81,6 +82,8 @@ class Database:
         self._socket_port = _free_port()
         self._binaries = None if sqlite else _postgres_binaries()
         self.name = "SQLite" if self._binaries is None else f"PostgreSQL {self._binaries.parent.name}"
+        if self._binaries is None and not sqlite:
+            self.name += " (no PostgreSQL with its two Python drivers is installed)"
 
     def start(self) -> dict[str, str]:
         """Start it and return what Airflow must know of it."""
@@ -234,8 +237,9 @@ class LiveAirflow(Airflow):
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
         self._write("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", body, done="409")
 
-    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int | None) -> None:
         path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
+        path += "" if map_index is None else f"/{map_index}"
         self._write("PATCH", path, {"new_state": state}, done="409")
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
@@ -300,7 +304,9 @@ class Watch(threading.Thread):
         while not self._stopped.wait(BETWEEN_LOOKS):
             with contextlib.suppress(NotReadyError):
                 tasks = self._airflow.all_tasks()
-                self._tasks = {(task["dag_id"], task["dag_run_id"]): task for task in tasks}
+                # Of mapped tasks the first is the one that is disturbed.
+                firsts = [task for task in tasks if task["map_index"] <= 0]
+                self._tasks = {(task["dag_id"], task["dag_run_id"]): task for task in firsts}
                 for key, task in self._tasks.items():
                     self._note(key, f"{task['state'] or 'none'}/{task['try_number']}")
 
@@ -320,7 +326,9 @@ class Watch(threading.Thread):
 
 
 def _postgres_binaries() -> Path | None:
-    """The newest that Debian's packages have installed, or that the PATH finds."""
+    """The newest that Debian's packages have installed, or that the PATH finds, if Python can talk to it."""
+    if not all(importlib.util.find_spec(driver) for driver in ("psycopg2", "asyncpg")):
+        return None
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
     found.sort(key=lambda folder: _number(folder.parent.name))
     on_path = shutil.which("postgres")

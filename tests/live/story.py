@@ -71,7 +71,9 @@ class Row:
     found: Mapping[str, Any] = field(default_factory=dict)
     plans: tuple[SyncPlan, ...] = ()
     dagrun_timeout: float | None = None
-    # The scheduler then reports a quarrel with its executor, which is no trouble of Airflow's own.
+    # Two tasks, the first of which is disturbed.
+    mapped: bool = False
+    # What the scheduler then says about its executor is no trouble of Airflow's own.
     kills_worker: bool = False
 
     @property
@@ -91,7 +93,12 @@ class Row:
             "retry_delay": 1,
             **self.arguments,
         }
-        return {"dag_id": self.dag_id, "task": task, "dagrun_timeout": self.dagrun_timeout}
+        return {
+            "dag_id": self.dag_id,
+            "task": task,
+            "mapped": self.mapped,
+            "dagrun_timeout": self.dagrun_timeout,
+        }
 
 
 class Unlike(Exception):
@@ -121,9 +128,10 @@ class Story:
         self._processes = processes
         self._stopped = stopped
         self._triggers: dict[int, int] = {}
-        simulator.add_connection(
-            self.connection_id, plans=row.plans, default_plan=HELD, **{"schedule_type": "auto", **row.found}
-        )
+        self._ids = [self.connection_id, *([f"{self.connection_id}_beside"] if row.mapped else [])]
+        for connection_id in self._ids:
+            found = {"schedule_type": "auto", **row.found}
+            simulator.add_connection(connection_id, plans=row.plans, default_plan=HELD, **found)
 
     # --- what is done ---------------------------------------------------------------------------------------
 
@@ -131,7 +139,7 @@ class Story:
         self._airflow.run_dag(self.row.dag_id, self.run_id, {"connection": self.connection_id})
 
     def mark(self, state: str) -> None:
-        self._airflow.mark(self.row.dag_id, self.run_id, TASK, state)
+        self._airflow.mark(self.row.dag_id, self.run_id, TASK, state, 0 if self.row.mapped else None)
 
     def clear(self) -> None:
         self._airflow.clear(self.row.dag_id, self.run_id, TASK)
@@ -165,16 +173,31 @@ class Story:
             raise Unlike(f"no worker process to kill (pid {pid})")
         return int(pid)
 
+    def cancel(self) -> None:
+        """End the sync as a person does in the dashboard, which moves no timestamp."""
+        self._simulator.cancel(self.connection_id)
+
     def let_end(self) -> None:
         """Let the sync that runs end, as its plan says, now."""
+        self._let_end(self.connection_id)
+
+    def beside_stays_alive_and_ends(self) -> None:
+        """The same for the sync of the other mapped task, which must not have been stopped with the first."""
+        until(lambda: self.beside != "api RUNNING", LONG_ENOUGH_TO_BE_STOPPED, self._check)
+        self._let_end(self._ids[-1])
+        self.until_run_over()
+        if self.beside != "api COMPLETED":
+            raise Unlike(f"the sync of the other task: {self.beside}")
+
+    def _let_end(self, connection_id: str) -> None:
         account = self._simulator.account
         with account.lock:
-            run = account.connection(self.connection_id).run
+            run = account.connection(connection_id).run
             if run is None or run.started_at is None:
                 raise Unlike("no sync runs that could end")
             age = self._simulator.clock.now() - run.started_at
             run.plan = replace(run.plan, duration=age.total_seconds())
-            account.connection(self.connection_id)
+            account.connection(connection_id)
 
     # --- what is waited for ---------------------------------------------------------------------------------
 
@@ -237,14 +260,18 @@ class Story:
     # --- what became of it ----------------------------------------------------------------------------------
 
     def outcome(self) -> Outcome:
-        connection = self._simulator.account.connection(self.connection_id)
+        connections = [self._simulator.account.connection(connection_id) for connection_id in self._ids]
         found = {"paused": False, "schedule_type": "auto", **self.row.found}
         task = self._task() or {}
         return Outcome(
             syncs=tuple(f"{run.cause} {run.status}" for run in self._runs()),
             state=task.get("state"),
             tries=task.get("try_number", 0),
-            as_found=all(getattr(connection, name) == value for name, value in found.items()),
+            as_found=all(
+                getattr(connection, name) == value
+                for connection in connections
+                for name, value in found.items()
+            ),
         )
 
     @property
@@ -255,9 +282,9 @@ class Story:
     @property
     def quarrels(self) -> list[str]:
         """What the scheduler said about this task and its executor, where the row itself gave no cause for it."""
-        if self.row.kills_worker:
-            return []
-        return self._airflow.quarrels(self.row.dag_id, self.run_id)
+        lines = self._airflow.quarrels(self.row.dag_id, self.run_id)
+        # Of a worker that was killed the scheduler rightly says that its task should not be running any more.
+        return [line for line in lines if not (self.row.kills_worker and "attribute is running" in line)]
 
     def settles(self) -> None:
         """Wait a moment for what comes a little later than the end of the task."""
@@ -290,6 +317,11 @@ class Story:
 
     def _runs(self) -> list[Run]:
         return self._simulator.accepted(self.connection_id)
+
+    @property
+    def beside(self) -> str:
+        """The syncs of the other mapped task."""
+        return ", ".join(f"{run.cause} {run.status}" for run in self._simulator.accepted(self._ids[-1]))
 
     @property
     def _is_syncing(self) -> bool:

@@ -22,6 +22,9 @@ for row in json.loads(Path(__file__).with_name("rows.json").read_text(encoding="
         catchup=False,
         dagrun_timeout=timedelta(seconds=dag_timeout) if dag_timeout else None,
     ):
-        FivetranOperator(
-            task_id="sync", connector_id="{{ dag_run.conf['connection'] }}", poll_frequency=1, **task
-        )
+        connection = "{{ dag_run.conf['connection'] }}"
+        if row["mapped"]:
+            several = FivetranOperator.partial(task_id="sync", poll_frequency=1, **task)
+            several.expand(connector_id=[connection, f"{connection}_beside"])
+        else:
+            FivetranOperator(task_id="sync", connector_id=connection, poll_frequency=1, **task)
