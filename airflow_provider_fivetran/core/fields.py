@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = ["flag", "maybe_moment", "maybe_number", "maybe_text", "records", "section", "text"]
+__all__ = ["flag", "maybe_moment", "maybe_number", "maybe_text", "records", "section", "storable", "text"]
 
 T = TypeVar("T")
 
@@ -25,11 +25,18 @@ def _wrong(data: Mapping[str, Any], name: str, wanted: str) -> FivetranUnexpecte
     )
 
 
+def storable(value: str) -> str:
+    """The text without what JSON allows, but no database and no log takes: NUL, and halves of characters."""
+    if value.isprintable():
+        return value
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
 def text(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name)
     if not isinstance(value, str):
         raise _wrong(data, name, "a text")
-    return value
+    return storable(value)
 
 
 def maybe_text(data: Mapping[str, Any], name: str) -> str | None:

@@ -20,6 +20,7 @@ from airflow_provider_fivetran.core.fields import (
     maybe_text,
     records,
     section,
+    storable,
     text,
 )
 
@@ -65,7 +66,7 @@ class Notice:
         return cls(
             code=maybe_text(data, "code") or "",
             message=maybe_text(data, "message") or "",
-            details=details if isinstance(details, str) else "",
+            details=storable(details) if isinstance(details, str) else "",
         )
 
     def __str__(self) -> str:

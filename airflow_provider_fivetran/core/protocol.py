@@ -26,7 +26,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnauthorized,
     FivetranUnexpectedAnswer,
 )
-from airflow_provider_fivetran.core.fields import maybe_text, records, section
+from airflow_provider_fivetran.core.fields import maybe_text, records, section, storable
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import read_http_date
 
@@ -65,6 +65,7 @@ KEY_REPLACED = "Fivetran refuses the key that Airflow connection %r had; now usi
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MOST_DIGITS = 18
+MOST_OF_A_CODE = 200
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PLAIN_PLACE = re.compile(r"[^\s@?#%:\\\[\]]*(:\d{0,5})?(/[^\s@?#%:\\]*)?")
 _ERRORS: Mapping[int, type[FivetranApiError]] = {
@@ -360,10 +361,10 @@ def _error_of(
 ) -> FivetranApiError | FivetranUnexpectedAnswer:
     code = envelope.get("code") if envelope else None
     said = envelope.get("message") if envelope else None
-    code = code if isinstance(code, str) else None
+    code = storable(code)[:MOST_OF_A_CODE] if isinstance(code, str) else None
     message = f"Fivetran answered {call.method} {call.path} with HTTP {status}"
     if code or said:
-        message += f" {code or ''}: {str(said)[:500]}" if said else f" {code}"
+        message += f" {code or ''}: {storable(str(said)[:500])}" if said else f" {code}"
     if status == 429:  # noqa: PLR2004
         return FivetranRateLimited(message, status=status, code=code, retry_after=_retry_after(headers))
     if status >= 500:  # noqa: PLR2004

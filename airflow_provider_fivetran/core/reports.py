@@ -33,8 +33,9 @@ VANISHED = "the sync is no longer running but left no result; looking once more"
 RESYNC = "a sync ended, but Fivetran still has the re-sync to come"
 NEXT = "waiting for the next sync to end"
 
-# An error text with hundreds of notices helps nobody.
+# An error text with hundreds of notices, or with pages of one, helps nobody.
 MOST_NOTICES = 5
+LONGEST_NOTICE = 1000
 
 
 def unknown_state(connection: Connection) -> str:
@@ -147,7 +148,11 @@ def reasons_of(connection: Connection, entry: SyncHistoryEntry | None) -> str:
     if status.setup_state and status.setup_state != "connected":
         parts.append(f"the setup is {status.setup_state}")
     parts += [f"warning: {notice}" for notice in status.warnings[:MOST_NOTICES]]
-    return "; ".join(part.rstrip(".") for part in parts)
+    return "; ".join(_shortened(part).rstrip(".") for part in parts)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_NOTICE else f"{text[:LONGEST_NOTICE]} [...]"
 
 
 def _record(

@@ -1140,6 +1140,14 @@ def test_a_success_that_the_history_dates_not_yet_is_dated_by_the_timestamp():
     assert done.record.ended_at == at(30)
 
 
+def test_a_failure_that_says_a_book_is_shortened():
+    notices = tuple(Notice(code="c", message="x" * 10**6) for _ in range(50))
+    book = connection(failed_at=at(30), tasks=notices, warnings=notices)
+    ended = verdict(ticket(), book, 40, history=[entry("failure", 2, 30, reason="y" * 10**6)])
+    assert len(ended.message) < 13_000
+    assert len(ended.record.reason) < 13_000
+
+
 @pytest.mark.parametrize("seconds", [600, None])
 def test_the_record_of_a_put_off_tells_until_when(seconds):
     ended = verdict(ticket(fail_when_rescheduled=True), put_off(seconds), 20)

@@ -116,6 +116,10 @@ OF_ONE = [
         ("a\r\nb", "a%0D%0Ab"),
         ("a\\b", "a%5Cb"),
         ("...", "..."),
+        ("%2e%2e", "%252e%252e"),
+        (".%2E/x", ".%252E%2Fx"),
+        ("a?b#c", "a%3Fb%23c"),
+        ("//evil.example", "%2F%2Fevil.example"),
     ],
 )
 def test_an_id_stays_one_part_of_its_path(make, given_id, part):

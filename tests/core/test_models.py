@@ -150,6 +150,23 @@ def test_a_value_of_another_type_is_an_error_that_names_the_field(path, wrong):
     assert "documented" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("\u00fcber\n\u2603\t\U0001f600", "\u00fcber\n\u2603\t\U0001f600"),
+        ("a\0b", "a\ufffdb"),
+        ("a\ud800b", "a?b"),
+    ],
+)
+def test_texts_can_be_stored_and_logged(sent, read):
+    """JSON may hold NUL and halves of characters, which no database and no log takes."""
+    notice = {"code": sent, "message": sent, "details": sent}
+    connection = Connection.from_json({"id": sent, "schema": sent, "status": {"tasks": [notice]}})
+    assert (connection.id, connection.schema) == (read, read)
+    assert str(connection.status.tasks[0]) == f"{read}: {read} ({read})"
+    assert SyncHistoryEntry.from_json({**ENTRY, "reason": sent}).reason == read
+
+
 def test_words_are_compared_in_lower_case():
     read = Connection.from_json({"id": "c", "schedule_type": "MANUAL", "status": {"sync_state": "SYNCING"}})
     assert (read.schedule_type, read.is_syncing) == ("manual", True)

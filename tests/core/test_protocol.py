@@ -116,6 +116,13 @@ def test_an_error_without_the_usual_words_is_an_error_all_the_same(body, said):
     assert str(caught.value) == f"Fivetran answered GET /v1/connections/c with HTTP 409{said}"
 
 
+def test_the_words_of_an_error_can_be_stored_and_logged():
+    with pytest.raises(errors.FivetranConflict) as caught:
+        read(status=409, body=b'{"code": "a\\u0000b\\ud800", "message": "c\\u0000d\\ud800"}')
+    assert caught.value.code == "a\ufffdb?"
+    assert str(caught.value).endswith("a\ufffdb?: c\ufffdd?")
+
+
 def test_a_long_error_is_shortened():
     with pytest.raises(errors.FivetranConflict) as caught:
         read(status=409, body={"message": "x" * 10**6})

@@ -40,9 +40,10 @@ class RawServer:
     ``answer`` gets the head of a request and gives the bytes of the answer, a drip, or ``None`` to hang up.
     """
 
-    def __init__(self, answer: Callable[[str], bytes | Drip | None]) -> None:
+    def __init__(self, answer: Callable[[str], bytes | Drip | None], *, host: str = "127.0.0.1") -> None:
         self._answer = answer
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self._stopped = threading.Event()
         self.heads: list[str] = []
         self.bodies: list[bytes] = []
@@ -146,6 +147,15 @@ def free_port() -> int:
     """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has a loopback address of IPv6."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
 
 
 def elapsed(begin: float) -> float:

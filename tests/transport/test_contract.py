@@ -37,7 +37,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
 )
-from airflow_provider_fivetran.core.protocol import MAX_ANSWER_BYTES, Credentials, Settings
+from airflow_provider_fivetran.core.protocol import MAX_ANSWER_BYTES, Credentials, Settings, base_url_of
 from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
 from airflow_provider_fivetran.core.verdicts import Succeeded
@@ -45,7 +45,7 @@ from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.simulator import Fault, Simulator, SyncPlan
 from airflow_provider_fivetran.transport.aio import AsyncTransport, Line, shared_line
 from airflow_provider_fivetran.transport.blocking import BlockingTransport
-from raw_server import Drip, RawServer, elapsed, envelope, free_port, http
+from raw_server import Drip, RawServer, elapsed, envelope, free_port, has_ipv6, http
 
 KEY, SECRET = "sim-key", "sim-secret"
 ENCODED = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
@@ -190,7 +190,11 @@ def test_what_a_request_carries(client, sim):
 
 
 @pytest.mark.parametrize(
-    "given_id", ["a/b", "a b", "ü", "100%", "a%2Fb", "a?b#c&d", "../x", "a+b;c=d", "a\\b", "a\nb"]
+    "given_id",
+    [
+        *["a/b", "a b", "ü", "100%", "a%2Fb", "a?b#c&d", "../x", "a+b;c=d", "a\\b", "a\nb", "..."],
+        *["%2e%2e", "%2e%2e%2fx", ".%2E/x", "//evil.example", "@evil.example", "http://evil.example"],
+    ],
 )
 def test_an_id_is_one_part_of_the_path_over_the_wire(wire, given_id):
     server, client = wire(envelope(id="x"))
@@ -200,7 +204,9 @@ def test_an_id_is_one_part_of_the_path_over_the_wire(wire, given_id):
     assert not set(path) & set("?#")
 
 
-@pytest.mark.parametrize("name", ["a b", "a&b=c", "a+b", "ü", "100%", "a;b", "a/b?c#d"])
+@pytest.mark.parametrize(
+    "name", ["a b", "a&b=c", "a+b", "ü", "100%", "a;b", "a/b?c#d", "../x", "%2e%2e", "a%26b"]
+)
 def test_a_filter_arrives_as_it_was_meant(client, sim, name):
     client.send(list_connections(schema=name))
     assert sim.requests[-1].query == {"limit": "1000", "schema": name}
@@ -423,6 +429,79 @@ def test_a_body_that_is_not_an_envelope_is_unexpected(wire, body):
     server, client = wire(http(200, body))
     client.fails(LOOK, FivetranUnexpectedAnswer)
     assert len(server.lines) == 3
+
+
+WRONG = {
+    "deep": b'{"data":' * 200_000 + b"1" + b"}" * 200_000,
+    "deep within": b'{"data": {"id": "c", "status": ' + b"[" * 10**5 + b"]" * 10**5 + b"}}",
+    "not a number": b'{"data": {"id": "c", "sync_frequency": NaN}}',
+    "infinity": b'{"data": {"id": "c", "sync_frequency": Infinity}}',
+    "more than infinity": b'{"data": {"id": "c", "sync_frequency": 1e999}}',
+    "a million digits": b'{"data": {"id": "c", "sync_frequency": ' + b"9" * 10**6 + b"}}",
+    "no id": {"data": {"paused": False}},
+    "no data": {"code": "Success"},
+    "an id that is a number": {"data": {"id": 5}},
+    "a flag that is a text": {"data": {"id": "c", "paused": "no"}},
+    "a status that is a list": {"data": {"id": "c", "status": []}},
+    "tasks that are texts": {"data": {"id": "c", "status": {"tasks": ["reconnect"]}}},
+    "setup tests by name": {"data": {"id": "c", "setup_tests": {"a": {}}}},
+    "a time in words": {"data": {"id": "c", "succeeded_at": "yesterday"}},
+    "a time that is a number": {"data": {"id": "c", "succeeded_at": 1793613600}},
+    "a time that is no time": {"data": {"id": "c", "failed_at": "2026-13-45T25:61:61Z"}},
+    "a time before all times": {"data": {"id": "c", "failed_at": "0001-01-01T00:00:00+23:59"}},
+    "a time that is put off wrongly": {"data": {"id": "c", "status": {"rescheduled_for": "02.11.2026"}}},
+}
+
+
+@pytest.mark.parametrize("body", WRONG.values(), ids=WRONG)
+def test_an_answer_that_says_nothing_of_use_is_unexpected(wire, body):
+    server, client = wire(http(200, body), attempts=1)
+    error = client.fails(LOOK, FivetranUnexpectedAnswer)
+    assert (error.status, error.connection_id, error.permanent) == (200, "c", False)
+    assert len(str(error)) < 1000
+    assert len(server.lines) == 1
+
+
+WRONG_PAGES = {
+    "not a list": {"data": {"items": {"0": {"id": "c"}}}},
+    "a list of nothing": {"data": {"items": [None]}},
+    "an item without id": {"data": {"items": [{"id": "c"}, {}]}},
+    "a cursor that is a number": {"data": {"items": [], "next_cursor": 5}},
+}
+
+
+@pytest.mark.parametrize("body", WRONG_PAGES.values(), ids=WRONG_PAGES)
+def test_a_page_that_says_nothing_of_use_is_unexpected(wire, body):
+    _, client = wire(http(200, body), attempts=1)
+    client.fails(list_connections(), FivetranUnexpectedAnswer)
+
+
+def test_a_date_that_is_none_is_unknown(wire):
+    _, client = wire(http(200, {"data": {"id": "c"}}, Date="soon", X_Rate_Limit_Remaining="many"))
+    (answer,) = client.send(LOOK)
+    assert (answer.server_time, answer.requests_left) == (None, None)
+
+
+def test_an_error_of_fifty_megabytes_is_broken_off(wire):
+    sent = http(500, Content_Length=str(50 * 1024**2)) + b" " * (MAX_ANSWER_BYTES + 200_000)
+    _, client = wire(sent, attempts=1, timeout=20)
+    assert client.fails(LOOK, FivetranUnexpectedAnswer).status == 500
+
+
+def test_an_address_may_go_on_with_a_path(kind, wire):
+    server, client = wire(envelope(id="c"))
+    Client(kind, base_url_of(f"{server.url}/gateway/fivetran/v1/")).send(get_connection("a/b"))
+    assert server.lines == ["GET /gateway/fivetran/v1/connections/a%2Fb HTTP/1.1"]
+    client.send(LOOK)
+    assert server.lines[-1] == "GET /v1/connections/c HTTP/1.1"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no loopback address of IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::1]", "http://[::1]"])
+def test_an_address_may_be_one_of_ipv6(kind, host):
+    with RawServer(lambda _head: envelope(id="c"), host="::1").running() as server:
+        Client(kind, base_url_of(host, port=server.port)).send(LOOK)
+        assert server.header("Host") == f"[::1]:{server.port}"
 
 
 def test_a_reset_is_an_error_of_this_package(wire):
