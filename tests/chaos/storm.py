@@ -1,282 +1,241 @@
-"""Many tasks in bad weather: random ends, meddling people and a broken network, and then a look at who was right.
+"""Many tasks in bad weather: random ends, meddling people, a broken network, keys that change and processes that die.
 
-Each task is a real operator on a connection of its own; half of them wait in a worker, half in a trigger. A share of
-all requests is disturbed. Afterwards each verdict is compared with the simulator's own record of what happened.
-Everything random comes from the seed, so a bad one can be replayed (what the clock decides stays with the clock):
+Each task is a real operator on a connection of its own; half of them wait in a worker, half in a trigger. Afterwards
+each verdict is compared with the simulator's own record of what happened. Everything random comes from the seed, so
+a bad storm can be replayed (what the clock decides stays with the clock):
 
-    python tests/chaos/storm.py --seed 7 --tasks 200 --disturbed 0.3
+    python tests/chaos/storm.py --seed 7 --tasks 100 --disturbed 0.3
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import random
 import sys
 import tempfile
+import threading
+import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # as a command it has no conftest to give it an Airflow of its own
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-
-from airflow_provider_fivetran.exceptions import FivetranError
-from airflow_provider_fivetran.operators import FivetranOperator
-from airflow_provider_fivetran.simulator import Fault, Simulator, SyncPlan
-from stories import TaskInstance, execute
+from airflow_provider_fivetran.simulator import Simulator
+from fates import TIMEOUT, draw_fate, draw_weather
+from judge import Judge
+from tries import CONN_ID, Airflow, Task, Triggerer
 
 if TYPE_CHECKING:
-    from airflow_provider_fivetran.simulator import Run
+    from collections.abc import Iterator
 
-CONN_ID = "fivetran_storm"
-# Where a task may end red without a sync having failed: it never came to start one.
-NOT_BEGUN = {
-    "FivetranConflict",
-    "FivetranNotFound",
-    "FivetranRateLimited",
-    "FivetranServerError",
-    "FivetranTriggerUncertain",
-    "FivetranUnexpectedAnswer",
-    "FivetranUnreachable",
-}
-WORDS = {
-    "succeeded": {"COMPLETED"},
-    "failed": {"FAILURE"},
-    "cancelled": {"CANCELED", "INCOMPLETE", "PAUSED"},
-    "paused": {"CANCELED", "PAUSED", "RESCHEDULED"},
-}
-FAULTS: tuple[dict[str, Any], ...] = (
-    {"kind": "status", "status": 429, "retry_after": 1},
-    {"kind": "status", "status": 500},
-    {"kind": "status", "status": 503},
-    {"kind": "reset"},
-    {"kind": "lost"},
-    {"kind": "html"},
-    {"kind": "garbage"},
-    {"kind": "wrong_shape"},
-    {"kind": "slow", "delay": 0.7},
-    {"kind": "slow", "delay": 3.0},
-)
+    from fates import Rotation, Weather
+    from judge import Gap
 
-
-@dataclass
-class Task:
-    """One task, what befalls it, and what it made of it."""
-
-    connection_id: str
-    arguments: dict[str, Any]
-    delay: float
-    already_running: bool
-    meddling: str | None
-    meddling_after: float
-    began: datetime | None = None
-    record: dict[str, Any] | None = None
-    error: str = ""
-
-    @property
-    def verdict(self) -> str:
-        return self.record["status"] if self.record else self.error
+FALLBACK_CONN_ID = f"{CONN_ID}_2"
+# A task that has not ended so many seconds after its own timeout is stuck: before its wait it may look for two
+# minutes, and be in doubt about three triggers.
+MARGIN = 600.0
 
 
 @dataclass
 class Report:
-    """What became of all tasks."""
+    """What became of all tasks of one storm, or of several."""
 
-    seed: int
-    weather: str
-    verdicts: Counter[str]
-    requests: int
-    wrong: list[str]
+    verdicts: Counter[str] = field(default_factory=Counter)
+    figures: Counter[str] = field(default_factory=Counter)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    """By kind: ``wrong``, ``twice`` or ``stuck``."""
+
+    def add(self, other: Report) -> None:
+        self.verdicts += other.verdicts
+        self.figures += other.figures
+        self.faults += other.faults
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.most_common())
-        head = f"seed {self.seed} ({self.weather}): {sum(self.verdicts.values())} tasks, {self.requests} requests, "
-        return head + f"{len(self.wrong)} wrong; {counts}" + "".join(f"\n  {line}" for line in self.wrong)
+        kinds = {"wrong": 0, "twice": 0, "stuck": 0} | Counter(kind for kind, _ in self.faults)
+        share = self.figures["disturbed requests"] / max(self.figures["requests"], 1)
+        figures = {name: count for name, count in self.figures.items() if name != "disturbed requests"}
+        return "; ".join(
+            [
+                _counts(figures),
+                f"{share:.0%} of requests disturbed",
+                f"verdicts: {_counts(dict(self.verdicts.most_common()))}",
+                _counts(kinds),
+            ]
+        ) + "".join(f"\n  {kind}: {fault}" for kind, fault in self.faults)
 
 
-def storm(seed: int, tasks: int, disturbed: float) -> Report:
+def _counts(counted: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counted.items())
+
+
+# --- one storm ------------------------------------------------------------------------------------------------
+
+
+def storm(seed: int, tasks: int, disturbed: float, start_timeout: float = 40) -> Report:
     """Run so many tasks at once and judge their verdicts."""
+    random.seed(seed)  # the transports take the jitter of their pauses from here
     luck = random.Random(seed)
     sim = Simulator(seed=seed)
-    history = luck.choice([True, True, True, "not_found", "forbidden"])
-    sim.switches.update(
-        history=history,
-        history_lag=luck.choice([0.0, 0.0, 1.0]),
-        start_lag=luck.choice([0.0, 0.3]),
-        sync_while_running=luck.choice(["ok", "conflict"]),
-    )
-    cast = [_task(sim, luck, f"c{number}") for number in range(tasks)]
-    if disturbed:
-        for fault in FAULTS:
-            sim.faults.add(Fault(**fault, times=None, probability=disturbed / len(FAULTS)))
-    with sim.serving(port=0) as url:
-        os.environ[f"AIRFLOW_CONN_{CONN_ID.upper()}"] = json.dumps(
-            {
-                "conn_type": "fivetran",
-                "login": "sim-key",
-                "password": "sim-secret",
-                "host": url,
-                "extra": {"timeout": 2},
-            }
-        )
-        asyncio.run(_all(sim, cast))
-    weather = f"history {history}, {disturbed:.0%} of requests disturbed"
-    wrong = [f"{task.connection_id}: {fault}" for task in cast if (fault := _fault_of(sim, task))]
-    return Report(seed, weather, Counter(task.verdict for task in cast), len(sim.requests), wrong)
+    lasting = 0.2 * tasks
+    weather = draw_weather(luck, sim, disturbed, lasting)
+    cast = [Task(draw_fate(sim, f"{seed} c{number}", lasting, start_timeout)) for number in range(tasks)]
+    with (
+        sim.serving(port=0) as url,
+        Triggerer().running() as one,
+        Triggerer().running() as other,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        keys = Keys(sim, url, has_fallback=weather.has_fallback)
+        airflow = Airflow([one, other], Path(folder))
+        with keys.rotating(weather.rotations):
+            _play(sim, airflow, cast)
+        return _report(sim, airflow, cast, weather, keys)
 
 
-def _task(sim: Simulator, luck: random.Random, connection_id: str) -> Task:
-    outcome = luck.choices(
-        ["success", "failure", "rescheduled", "canceled", "incomplete"], [5, 2, 1.5, 0.7, 0.5]
-    )[0]
-    schedule = luck.choice(["auto", "manual"])
-    sim.add_connection(
-        connection_id,
-        schema=connection_id,
-        schedule_type=schedule,
-        every=luck.choice([None, None, None, 5.0]) if schedule == "auto" else None,
-        plans=[
-            SyncPlan(
-                duration=luck.uniform(0.1, 4),
-                queue_delay=luck.choice([0, 0, 0.5, 1.5]),
-                outcome=outcome,
-                reschedule_after=luck.uniform(0.5, 2),
-            )
-        ],
-        default_plan=SyncPlan(duration=luck.uniform(0.1, 2.5)),
-    )
-    return Task(
-        connection_id=connection_id,
-        arguments={
-            "when_running": luck.choice(["attach", "queue", "restart"]),
-            "when_paused": "unpause",
-            "start_timeout": 40,
-            "timeout": 300,
-            "poll_frequency": 0.3,
-            "fivetran_retry_delay": 0.1,
-            "deferrable": luck.random() < 0.5,
-        },
-        delay=luck.uniform(0, 6),
-        already_running=luck.random() < 0.25,
-        meddling=luck.choice([None] * 7 + ["cancel", "pause", "delete"]),
-        meddling_after=luck.uniform(0.2, 3),
-    )
+def _play(sim: Simulator, airflow: Airflow, cast: list[Task]) -> None:
+    threads = [threading.Thread(target=_perform, args=(sim, airflow, task), daemon=True) for task in cast]
+    for thread in threads:
+        thread.start()
+    while any(_is_waited_for(task) for task in cast):
+        threading.Event().wait(0.2)
 
 
-# --- running a task as Airflow does ---------------------------------------------------------------------------
+def _is_waited_for(task: Task) -> bool:
+    return not task.is_over and time.monotonic() < task.wait_began + TIMEOUT + MARGIN
 
 
-async def _all(sim: Simulator, cast: list[Task]) -> None:
-    with ThreadPoolExecutor(len(cast)) as workers:
-        await asyncio.gather(*(_run(sim, task, workers) for task in cast))
-
-
-async def _run(sim: Simulator, task: Task, workers: ThreadPoolExecutor) -> None:
-    loop = asyncio.get_running_loop()
-    await asyncio.sleep(task.delay)
-    if task.already_running:
+def _perform(sim: Simulator, airflow: Airflow, task: Task) -> None:
+    fate = task.fate
+    threading.Event().wait(fate.delay)
+    if fate.already_running:
         sim.start_sync(task.connection_id)
-    if task.meddling is not None:
-        loop.call_later(task.meddling_after, getattr(sim, task.meddling), task.connection_id)
-    task.began = sim.clock.now()
-    ti = TaskInstance(task.connection_id)
-    event: Any = None
-    try:
-        while True:
-            left = await loop.run_in_executor(workers, _stage, task, ti, event)
-            if left is None:
-                break
-            [event] = [event.payload async for event in left.trigger.run()]
-    except (FivetranError, AirflowFailException) as error:
-        cause = error.__cause__ if isinstance(error, AirflowFailException) else error
-        task.error = type(cause).__name__
-    task.record = ti.xcom_pull(task_ids=task.connection_id, key="fivetran_sync")
+    if fate.meddling is not None:
+        meddle = threading.Timer(fate.meddling_after, getattr(sim, fate.meddling), [task.connection_id])
+        meddle.daemon = True
+        meddle.start()
+    airflow.see_through(task)
 
 
-def _stage(task: Task, ti: TaskInstance, event: Any) -> TaskDeferred | None:
-    """One visit to a worker; what it deferred to, if it did."""
-    operator = FivetranOperator(
-        task_id=task.connection_id,
-        connector_id=task.connection_id,
-        fivetran_conn_id=CONN_ID,
-        **task.arguments,
+class Keys:
+    """The keys that Fivetran takes, and the Airflow connections that hold them, sometimes a little late."""
+
+    def __init__(self, sim: Simulator, url: str, *, has_fallback: bool) -> None:
+        self._sim = sim
+        self._url = url
+        self._conn_ids = (CONN_ID, FALLBACK_CONN_ID)[: 1 + has_fallback]
+        self._secrets = [""] * len(self._conn_ids)
+        self._lock = threading.Lock()
+        self.gaps: list[Gap] = []
+        self.rotated = 0
+        sim.revoke("sim-key")
+        for which in range(len(self._conn_ids)):
+            self._replace(which)
+            self._declare(which)
+
+    @contextmanager
+    def rotating(self, rotations: list[Rotation]) -> Iterator[None]:
+        """Replace keys while the block runs."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._rotate_until, args=(over, rotations))
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _rotate_until(self, over: threading.Event, rotations: list[Rotation]) -> None:
+        began = time.monotonic()
+        for rotation in rotations:
+            if over.wait(max(0.0, began + rotation.at - time.monotonic())):
+                return
+            replaced_at = self._sim.clock.now()
+            self.rotated += 1
+            self._replace(rotation.which)
+            over.wait(rotation.noticed_after)
+            self._declare(rotation.which)
+            if len(self._conn_ids) == 1:
+                self.gaps.append((replaced_at, self._sim.clock.now()))
+
+    def _replace(self, which: int) -> None:
+        """A new key kills the old one at once."""
+        old, new = self._secrets[which], f"key-{which}-{self.rotated}"
+        self._sim.add_key(new, f"secret of {new}")
+        self._sim.revoke(old)
+        self._secrets[which] = new
+
+    def _declare(self, which: int) -> None:
+        """Declare the Airflow connection in the environment, as users do."""
+        conn_id, key = self._conn_ids[which], self._secrets[which]
+        extra = {"timeout": 2} | ({"fallback_conn_id": FALLBACK_CONN_ID} if len(self._conn_ids) > 1 else {})
+        conn = {"conn_type": "fivetran", "login": key, "password": f"secret of {key}", "host": self._url}
+        os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(conn | {"extra": extra})
+
+
+def _report(sim: Simulator, airflow: Airflow, cast: list[Task], weather: Weather, keys: Keys) -> Report:
+    judge = Judge(sim, keys.gaps)
+    report = Report()
+    report.figures.update(
+        {
+            "storms": 1,
+            "tasks": len(cast),
+            "syncs of theirs": sum(
+                run.cause in {"api", "force"} for task in cast for run in sim.runs(task.connection_id)
+            ),
+            "requests": len(sim.requests),
+            "disturbed requests": sum(request.fault is not None for request in sim.requests),
+            "rotations": keys.rotated,
+            **airflow.happened,
+        }
     )
-    context = {"ti": ti, "task_instance": ti}
-    try:
-        if event is None:
-            execute(operator, context)
-        else:
-            operator.execute_complete(context, event)
-    except TaskDeferred as left:
-        return left
-    return None
+    report.verdicts.update(attempt.verdict for task in cast for attempt in task.tries if attempt.verdict)
+    for task in cast:
+        for kind, fault in judge.faults_of(task):
+            report.faults.append((kind, f"{task.fate}: {fault}; its tries: {task.course}; {weather}"))
+    return report
 
 
-# --- who was right --------------------------------------------------------------------------------------------
-
-
-def _fault_of(sim: Simulator, task: Task) -> str | None:
-    """What is wrong with a verdict, by the simulator's own record; ``None`` if nothing is."""
-    runs = [run for run in sim.accepted(task.connection_id) if run.started_at is not None]
-    ours = [run for run in runs if run.cause in {"api", "force"}]
-    if sim.switches.history is not True:
-        # Without a history nothing tells of a sync whose answer was lost and that was stopped before it was seen.
-        ours = [run for run in ours[:-1] if run.status in {"COMPLETED", "FAILURE", "RESCHEDULED"}] + ours[-1:]
-    put_off = sum(run.status == "RESCHEDULED" for run in runs)
-    if len(ours) > 1 + put_off:
-        return f"triggered {len(ours)} times, {put_off} of its syncs were put off"
-    verdict = task.verdict
-    if verdict in WORDS:
-        return _fault_of_end(task, runs, ours)
-    if verdict == "never_started":
-        told = any(run.ended_at is None or run.status in {"COMPLETED", "FAILURE"} for run in ours)
-        return "never_started, but it started" if told else None
-    if verdict == "gone" or verdict in NOT_BEGUN:
-        return None
-    return f"ended with {verdict!r}"
-
-
-def _fault_of_end(task: Task, runs: list[Run], ours: list[Run]) -> str | None:
-    record, verdict = task.record or {}, task.verdict
-    assert task.began is not None
-    possible = [run for run in runs if run.ended_at is None or run.ended_at > task.began]
-    if ours:
-        possible = [run for run in possible if run.accepted_at >= ours[-1].accepted_at]
-    if record["sync_id"] is not None:
-        possible = [run for run in possible if run.sync_id == record["sync_id"]]
-    elif record["ended_at"] is not None:
-        ended_at = datetime.fromisoformat(record["ended_at"])
-        possible = [run for run in possible if run.ended_at == ended_at]
-    if any(run.status in WORDS[verdict] for run in possible) or (verdict == "paused" and not possible):
-        return None
-    truth = [(run.cause, run.status, run.sync_id) for run in runs]
-    return f"{verdict} ({record['sync_id']}, {record['ended_at']}), but the truth is {truth}"
+# --- the command ----------------------------------------------------------------------------------------------
 
 
 def main() -> int:
     """Run storms from the command line; 1 if any verdict was wrong."""
     parser = argparse.ArgumentParser(description="Run tasks in bad weather and judge their verdicts.")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="seed of the first storm")
-    parser.add_argument("--storms", type=int, default=1, help="how many storms, each with the next seed")
-    parser.add_argument("--tasks", type=int, default=50, help="tasks in each storm")
+    parser.add_argument("--storms", type=int, default=20, help="how many storms, each with the next seed")
+    parser.add_argument("--tasks", type=int, default=100, help="tasks in each storm")
     parser.add_argument("--disturbed", type=float, default=0.3, help="share of requests that are disturbed")
+    parser.add_argument("--at-once", type=int, default=6, help="how many storms rage side by side")
+    parser.add_argument("--talk", action="store_true", help="show the log of each task")
     options = parser.parse_args()
-    wrong = 0
-    for seed in range(options.seed, options.seed + options.storms):
-        report = storm(seed, options.tasks, options.disturbed)
-        print(report, flush=True)
-        wrong += len(report.wrong)
-    return 1 if wrong else 0
+    seeds = range(options.seed, options.seed + options.storms)
+    if not options.talk:
+        os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "CRITICAL"  # read by the processes that are made here
+    total, began = Report(), time.monotonic()
+    with ProcessPoolExecutor(options.at_once, get_context("spawn"), max_tasks_per_child=1) as pool:
+        storms = {pool.submit(storm, seed, options.tasks, options.disturbed): seed for seed in seeds}
+        for ended in as_completed(storms):
+            report = ended.result()
+            print(f"seed {storms[ended]}: {report}", flush=True)
+            if report.faults:
+                print(
+                    f"  again: {sys.executable} {sys.argv[0]} --seed {storms[ended]} --storms 1 "
+                    f"--tasks {options.tasks} --disturbed {options.disturbed} --talk"
+                )
+            total.add(report)
+    print(f"in {(time.monotonic() - began) / 60:.1f} minutes: {total}")
+    return 1 if total.faults else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,201 @@
+"""Who was right: each verdict of a task against the simulator's own record of what happened."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_fivetran.simulator import Run, Simulator
+    from tries import Task, Try
+
+# Where a try may end red without a sync having failed: it never came to start one.
+NOT_BEGUN = {
+    "FivetranConflict",
+    "FivetranRateLimited",
+    "FivetranServerError",
+    "FivetranUnauthorized",
+    "FivetranUnexpectedAnswer",
+    "FivetranUnreachable",
+}
+# Where it may end red, although its sync may end well.
+UNKNOWN = {"FivetranNotFound", "FivetranTriggerUncertain"}
+WORDS = {
+    "succeeded": {"COMPLETED"},
+    "failed": {"FAILURE"},
+    "cancelled": {"CANCELED", "INCOMPLETE", "PAUSED"},
+    # How a sync ended that was stopped right before the connection was paused, only a history can tell.
+    "paused": {"CANCELED", "INCOMPLETE", "PAUSED", "RESCHEDULED"},
+}
+Gap = tuple[datetime, datetime]
+
+
+@dataclass
+class Errand:
+    """The tries of a task that are about one sync, and what happened to its connection meanwhile.
+
+    It ends with a verdict. Workers that die and people who clear the task before that change nothing about it.
+    """
+
+    tries: list[Try]
+    runs: list[Run]
+
+    @property
+    def began(self) -> datetime:
+        return self.tries[0].began
+
+    @property
+    def ended(self) -> datetime:
+        return self.tries[-1].ended
+
+    def ours(self, until: datetime | None = None) -> list[Run]:
+        """The syncs that the task started."""
+        return [
+            run
+            for run in self.known(until)
+            if run.cause in {"api", "force"} and run.accepted_at >= self.began
+        ]
+
+    def known(self, until: datetime | None = None) -> list[Run]:
+        """All that ended or began since the errand did."""
+        return [
+            run
+            for run in self.runs
+            if run.accepted_at <= (until or self.ended)
+            and (run.ended_at is None or run.ended_at > self.began)
+        ]
+
+
+class Judge:
+    """Knows the truth, and when no key that Airflow had was one that Fivetran took."""
+
+    def __init__(self, sim: Simulator, gaps: list[Gap]) -> None:
+        self._sim = sim
+        self._gaps = gaps
+
+    def faults_of(self, task: Task) -> list[tuple[str, str]]:
+        """What is wrong with a task, with its kind: ``stuck``, ``twice`` or ``wrong``."""
+        if task.crash:
+            return [("wrong", task.crash)]
+        if not task.is_over:
+            return [("stuck", f"{len(task.tries)} tries ended")]
+        found = []
+        for errand in self._errands(task):
+            found.append(("twice", self._started_twice(task, errand)))
+            found += [
+                ("wrong", self._wrong(errand, attempt, has_store=task.fate.has_store))
+                for attempt in errand.tries
+                if attempt.verdict
+            ]
+        return [(kind, fault) for kind, fault in found if fault is not None]
+
+    def _errands(self, task: Task) -> Iterator[Errand]:
+        runs = self._sim.runs(task.connection_id)
+        tries: list[Try] = []
+        for attempt in task.tries:
+            tries.append(attempt)
+            if attempt.is_last_of_its_sync or attempt is task.tries[-1]:
+                yield Errand(tries, runs)
+                tries = []
+
+    # --- started twice --------------------------------------------------------------------------------------
+
+    def _started_twice(self, task: Task, errand: Errand) -> str | None:
+        ours = errand.ours()
+        if self._sim.switches.history is not True:
+            # Without a history nothing tells of a sync whose answer was lost and that was stopped before it was seen.
+            told = [run for run in ours[:-1] if run.status in {"COMPLETED", "FAILURE", "RESCHEDULED"}]
+            ours = told + ours[-1:]
+        put_off = sum(run.status == "RESCHEDULED" for run in errand.known())
+        allowed = 1 + put_off + self._forgotten(task, errand)
+        if len(ours) > allowed:
+            return f"{allowed} syncs of its own were in order, but it started {_words(ours)}"
+        return None
+
+    def _forgotten(self, task: Task, errand: Errand) -> int:
+        """How often a try could not know that its sync had been started, or was told to start another.
+
+        Where nothing is noted, all that a retry can see is whether a sync runs. A person who clears a task that is not
+        in a worker wants another sync unless one runs.
+        """
+        return sum(
+            not self._saw_a_sync(task, later)
+            for earlier, later in zip(errand.tries, errand.tries[1:], strict=False)
+            if earlier.was_cleared or not task.fate.has_store
+        )
+
+    def _saw_a_sync(self, task: Task, attempt: Try) -> bool:
+        """Whether a sync was running whenever this try may have looked for the first time."""
+        looks = (
+            request
+            for request in list(self._sim.requests)
+            if request.at >= attempt.began
+            and request.method == "GET"
+            and re.search(rf"/connections/{task.connection_id}$", request.path)
+        )
+        for look in looks:
+            if not self._was_syncing(task, look.at):
+                return False
+            if look.fault is None and look.status == 200:
+                return True
+        return False
+
+    def _was_syncing(self, task: Task, at: datetime) -> bool:
+        return any(
+            run.started_at is not None
+            and run.started_at <= at
+            and (run.ended_at is None or run.ended_at > at)
+            for run in self._sim.runs(task.connection_id)
+        )
+
+    # --- a wrong verdict ------------------------------------------------------------------------------------
+
+    def _wrong(self, errand: Errand, attempt: Try, *, has_store: bool) -> str | None:
+        verdict, ours = attempt.verdict, errand.ours(attempt.ended)
+        if verdict in WORDS:
+            return self._wrong_end(errand, attempt)
+        if verdict == "never_started":
+            told = any(run.ended_at is None or run.status in {"COMPLETED", "FAILURE"} for run in ours)
+            return f"never_started, but it started {_words(ours)}" if told else None
+        if verdict == "gone" or verdict in UNKNOWN:
+            return None
+        if verdict == "FivetranUnauthorized" and not self._met_a_gap(attempt):
+            return "FivetranUnauthorized, but at each moment it had a key that Fivetran took"
+        if verdict in NOT_BEGUN:
+            # What an earlier try started is not known to this one where nothing is noted.
+            awaited = [
+                run
+                for run in ours
+                if run.status != "RESCHEDULED" and (has_store or run.accepted_at >= attempt.began)
+            ]
+            return f"{verdict}, but it had started {_words(awaited)}" if awaited else None
+        return f"ended with {verdict!r}"
+
+    @staticmethod
+    def _wrong_end(errand: Errand, attempt: Try) -> str | None:
+        record, verdict = attempt.record or {}, attempt.verdict
+        possible, ours = errand.known(attempt.ended), errand.ours(attempt.ended)
+        if ours:
+            possible = [run for run in possible if run.accepted_at >= ours[-1].accepted_at]
+        if record["sync_id"] is not None:
+            possible = [run for run in possible if run.sync_id == record["sync_id"]]
+        elif record["ended_at"] is not None:
+            ended_at = datetime.fromisoformat(record["ended_at"])
+            possible = [run for run in possible if run.ended_at == ended_at]
+        if any(run.status in WORDS[verdict] for run in possible) or (verdict == "paused" and not possible):
+            return None
+        return f"{verdict} ({record['sync_id']}, {record['ended_at']}), but the truth is {_words(errand.known(attempt.ended))}"
+
+    def _met_a_gap(self, attempt: Try) -> bool:
+        return any(began <= attempt.ended and attempt.began <= ended for began, ended in self._gaps)
+
+
+def _words(runs: list[Run]) -> str:
+    return ", ".join(
+        f"{run.cause} {run.status} {run.accepted_at:%H:%M:%S}-{run.ended_at or run.accepted_at:%H:%M:%S} {run.sync_id}"
+        for run in runs
+    )
