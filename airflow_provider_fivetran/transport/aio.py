@@ -149,6 +149,8 @@ class Line:
                 self._refusal = refusal
             raise refused_key(refusal, refused)
         self._settings, self._refusal = found, None
+        if kind is FivetranForbidden:  # two keys of which each lacks a right of the other must not take turns
+            self._rests_until[kind] = _now() + self._rest
         if found.credentials != refused.credentials:
             log.warning(KEY_REPLACED, refused.conn_id, found.conn_id)
 

@@ -112,7 +112,7 @@ def test_a_key_that_is_wrong_at_the_start_fails_at_once(way, status):
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_a_sensor_outlives_the_gap(patient, blocking, mode):
+def test_a_sensor_outlives_the_gap(patient, airflow_db, blocking, mode):
     blocking.add(SyncPlan(duration=1))
     blocking.sim.start_sync(ID)
     blocking.heard.at("GET", CONNECTION, lambda: gap(blocking, 401), nth=2)
@@ -120,14 +120,14 @@ def test_a_sensor_outlives_the_gap(patient, blocking, mode):
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_a_sensor_whose_key_is_not_replaced_fails(blocking, mode):
+def test_a_sensor_whose_key_is_not_replaced_fails(airflow_db, blocking, mode):
     blocking.add(ENDLESS)
     blocking.heard.at("GET", CONNECTION, lambda: refuse(blocking, 401), nth=2)
     blocking.sense(mode=mode).failed(FivetranUnauthorized, "put a valid key there")
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_a_sensor_with_a_wrong_key_fails_at_its_first_look(blocking, mode):
+def test_a_sensor_with_a_wrong_key_fails_at_its_first_look(airflow_db, blocking, mode):
     blocking.add(ENDLESS)
     refuse(blocking, 401)
     story = blocking.sense(mode=mode).failed(FivetranUnauthorized)

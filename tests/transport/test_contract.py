@@ -954,6 +954,25 @@ async def test_a_connection_that_no_key_may_see_costs_the_others_nothing(sim):
     assert len(sim.requests) == 100
 
 
+async def test_two_keys_of_which_each_lacks_a_right_do_not_take_turns(sim):
+    sim.add_group("elsewhere", "Elsewhere")
+    sim.add_connection("hidden", group_id="elsewhere")
+    sim.add_key(KEY, SECRET, groups=["sim_group"])
+    sim.add_key("new-key", "new-secret", groups=["elsewhere"])
+    keys = Changing(sim.url)
+    keys.now.append(replace(keys.now[0], credentials=NEW, conn_id="new"))
+    hidden = get_connection("hidden")
+    async with Line(keys, rest=60.0) as line:
+        transport = AsyncTransport(line)
+        for _ in range(5):
+            calls = [LOOK, hidden] * 10
+            outcomes = await asyncio.gather(*map(transport.send, calls), return_exceptions=True)
+            refused = {type(outcome) for outcome in outcomes if isinstance(outcome, Exception)}
+            assert refused <= {FivetranForbidden}
+    assert keys.reads == 2
+    assert len(sim.requests) <= 2 * 100 + 1
+
+
 async def test_a_thousand_waits_outlive_the_gap_between_two_keys(sim, capsys):
     """The old key is dead; the new one comes into the Airflow connection only when that is read once more."""
     waits, reads, notes = 1000, [], []
