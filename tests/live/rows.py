@@ -338,16 +338,24 @@ def cleared() -> Iterator[Row]:
         promised=Outcome(syncs=(FAILED, WELL), state="success", tries=2),
         arguments={"retries": 0},
     )
-    yield Row(
-        name="marked_failed_then_cleared",
-        group=9,
-        what="marked failed while deferred, then cleared",
-        deferrable=True,
-        when_killed="stop",
-        disturb=mark_failed_then_clear,
-        promised=Outcome(syncs=(STOPPED, WELL), state="success", tries=2),
-        **SCHEDULE,
-    )
+    for name, disturb, what in (
+        ("marked_failed_then_cleared", mark_failed_then_clear, "marked failed while deferred, then cleared"),
+        (
+            "cleared_while_stopping",
+            clear_while_stopping,
+            "marked failed, cleared while its sync is being stopped",
+        ),
+    ):
+        yield Row(
+            name=name,
+            group=9,
+            what=what,
+            deferrable=True,
+            when_killed="stop",
+            disturb=disturb,
+            promised=Outcome(syncs=(STOPPED, WELL), state="success", tries=2),
+            **SCHEDULE,
+        )
 
 
 def clear_while_waiting(story: Story) -> None:
@@ -380,6 +388,16 @@ def mark_failed_then_clear(story: Story) -> None:
     mark_failed_and_see_it_stopped(story)
     # Until the sync has stopped, the connection is paused.
     story.until(lambda: story.outcome().as_found, "the connection is put back")
+    clear_and_sync_again(story)
+
+
+def clear_while_stopping(story: Story) -> None:
+    story.begin()
+    story.until_waiting()
+    # The answer to pausing takes so long, and the connection is paused meanwhile.
+    story.hold("PATCH", "", takes_effect=True, seconds=15)
+    story.mark("failed")
+    story.until_sync("PAUSED")
     clear_and_sync_again(story)
 
 

@@ -144,10 +144,10 @@ class Story:
     def clear(self) -> None:
         self._airflow.clear(self.row.dag_id, self.run_id, TASK)
 
-    def hold(self, method: str, path: str, *, takes_effect: bool) -> None:
-        """Let one answer to this task take a minute, whether or not what it asks for is done at once."""
+    def hold(self, method: str, path: str, *, takes_effect: bool, seconds: float = 20) -> None:
+        """Let one answer to this task take so long, whether or not what it asks for is done at once."""
         pattern = f"/{re.escape(self.connection_id)}{path}$"
-        fault = Fault(kind="slow", method=method, path=pattern, delay=60, takes_effect=takes_effect)
+        fault = Fault(kind="slow", method=method, path=pattern, delay=seconds, takes_effect=takes_effect)
         self._simulator.faults.add(fault)
 
     def kill_worker(self) -> None:
