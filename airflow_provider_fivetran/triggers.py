@@ -16,6 +16,7 @@ from airflow_provider_fivetran.airflow_connection import fallback_of, settings_o
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
+from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.starting import Undo, undo
 from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket
@@ -97,11 +98,11 @@ class FivetranSyncTrigger(BaseTrigger):
         except FivetranError as error:
             event = write_event(BrokenOff(error))
         except (ValueError, AirflowException) as error:  # an unusable ticket or Airflow connection
-            event = write_event(BrokenOff(FivetranError(str(error))))
+            event = write_event(self._broken_off(str(error)))
         except Exception as error:
             # Without an event Airflow would only say that the trigger failed.
             self.log.exception("the wait ended in an error of this program")
-            event = write_event(BrokenOff(FivetranError(f"{type(error).__name__}: {error}")))
+            event = write_event(self._broken_off(f"{type(error).__name__}: {error}"))
         yield TriggerEvent(event if self.errand is None else {**event, "errand": self.errand})
 
     async def on_kill(self) -> None:
@@ -130,6 +131,12 @@ class FivetranSyncTrigger(BaseTrigger):
             self.log.exception(
                 "the task was ended, but its sync or its connection could not be dealt with; look there"
             )
+
+    def _broken_off(self, why: str) -> BrokenOff:
+        named = self.ticket.get("connection_id")
+        connection_id = named if isinstance(named, str) else None
+        link = dashboard_link(connection_id) if connection_id else None
+        return BrokenOff(FivetranError(why, connection_id=connection_id, link=link))
 
     async def _outcome(self) -> Outcome:
         ticket = Ticket.from_json(self.ticket)

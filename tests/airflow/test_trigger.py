@@ -133,6 +133,8 @@ class TestOneEvent:
         outcome = only_event(asyncio.run(all_events(rebuilt(trigger))))
         assert isinstance(outcome, BrokenOff)
         assert "not_there" in str(outcome.error)
+        assert outcome.error.connection_id == ID
+        assert outcome.error.link == f"https://fivetran.com/dashboard/connections/{ID}"
 
     @pytest.mark.parametrize(
         "fields",
@@ -150,9 +152,12 @@ class TestOneEvent:
         assert isinstance(outcome, BrokenOff)
         assert isinstance(outcome.error, FivetranError)
 
-    def test_a_ticket_that_is_none(self, deferrable):
-        trigger = FivetranSyncTrigger({"connection_id": ID}, deferrable.conn_id)
-        assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), BrokenOff)
+    @pytest.mark.parametrize(("ticket", "named"), [({"connection_id": ID}, ID), ({"connection_id": 5}, None)])
+    def test_a_ticket_that_is_none(self, deferrable, ticket, named):
+        trigger = FivetranSyncTrigger(ticket, deferrable.conn_id)
+        outcome = only_event(asyncio.run(all_events(rebuilt(trigger))))
+        assert isinstance(outcome, BrokenOff)
+        assert outcome.error.connection_id == named
 
     def test_a_mistake_of_this_program(self, deferrable, monkeypatch, caplog, capsys):
         def mistaken(*_args):
