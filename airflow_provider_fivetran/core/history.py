@@ -102,6 +102,7 @@ def _triggered(ticket: Ticket, entries: Entries) -> SyncHistoryEntry | None:
             and e.started_at is not None
             and (e.started_at >= _since(ticket) or _was_joined(ticket, e, instant))
             and _end(e) > latest_end
+            and not _was_over_at_the_look(ticket, e)
             and not _may_be_the_other(ticket, e, instant)
         ),
         key=_start,
@@ -113,6 +114,14 @@ def _was_joined(ticket: Ticket, entry: SyncHistoryEntry, instant: datetime) -> b
     alive = entry.is_running or (entry.ended_at is not None and entry.ended_at > instant)
     unseen = ticket.sync_state != "syncing" and _start(entry) >= ticket.taken_at - STATE_LAG
     return alive and unseen
+
+
+def _was_over_at_the_look(ticket: Ticket, entry: SyncHistoryEntry) -> bool:
+    """Whether it began before the second of the look, which found none running, and ended in it.
+
+    The timestamps tell that of a sync that ended well or badly; of one that was cancelled nothing else does.
+    """
+    return _start(entry) < ticket.taken_at and _end(entry) <= ticket.taken_at + ONE_SECOND
 
 
 def _may_be_the_other(ticket: Ticket, entry: SyncHistoryEntry, instant: datetime) -> bool:
