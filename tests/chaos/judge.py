@@ -22,8 +22,6 @@ NOT_BEGUN = {
     "FivetranUnexpectedAnswer",
     "FivetranUnreachable",
 }
-# Where it may end red, although its sync may end well.
-UNKNOWN = {"FivetranNotFound", "FivetranTriggerUncertain"}
 WORDS = {
     "succeeded": {"COMPLETED"},
     "failed": {"FAILURE"},
@@ -87,9 +85,7 @@ class Judge:
         for errand in self._errands(task):
             found.append(("twice", self._started_twice(task, errand)))
             found += [
-                ("wrong", self._wrong(errand, attempt, has_store=task.fate.has_store))
-                for attempt in errand.tries
-                if attempt.verdict
+                ("wrong", self._wrong(task, errand, attempt)) for attempt in errand.tries if attempt.verdict
             ]
         return [(kind, fault) for kind, fault in found if fault is not None]
 
@@ -154,14 +150,18 @@ class Judge:
 
     # --- a wrong verdict ------------------------------------------------------------------------------------
 
-    def _wrong(self, errand: Errand, attempt: Try, *, has_store: bool) -> str | None:
+    def _wrong(self, task: Task, errand: Errand, attempt: Try) -> str | None:
         verdict, ours = attempt.verdict, errand.ours(attempt.ended)
         if verdict in WORDS:
-            return self._wrong_end(errand, attempt)
+            return self._wrong_end(task, errand, attempt)
         if verdict == "never_started":
             told = any(run.ended_at is None or run.status in {"COMPLETED", "FAILURE"} for run in ours)
             return f"never_started, but it started {_words(ours)}" if told else None
-        if verdict == "gone" or verdict in UNKNOWN:
+        if verdict in {"gone", "FivetranNotFound"}:
+            return (
+                f"{verdict}, but it is there" if task.connection_id in self._sim.account.connections else None
+            )
+        if verdict == "FivetranTriggerUncertain":
             return None
         if verdict == "FivetranUnauthorized" and not self._met_a_gap(attempt):
             return "FivetranUnauthorized, but at each moment it had a key that Fivetran took"
@@ -170,17 +170,14 @@ class Judge:
             awaited = [
                 run
                 for run in ours
-                if run.status != "RESCHEDULED" and (has_store or run.accepted_at >= attempt.began)
+                if run.status != "RESCHEDULED" and (task.fate.has_store or run.accepted_at >= attempt.began)
             ]
             return f"{verdict}, but it had started {_words(awaited)}" if awaited else None
         return f"ended with {verdict!r}"
 
-    @staticmethod
-    def _wrong_end(errand: Errand, attempt: Try) -> str | None:
+    def _wrong_end(self, task: Task, errand: Errand, attempt: Try) -> str | None:
         record, verdict = attempt.record or {}, attempt.verdict
-        possible, ours = errand.known(attempt.ended), errand.ours(attempt.ended)
-        if ours:
-            possible = [run for run in possible if run.accepted_at >= ours[-1].accepted_at]
+        truth = possible = self._awaited(task, errand, attempt)
         if record["sync_id"] is not None:
             possible = [run for run in possible if run.sync_id == record["sync_id"]]
         elif record["ended_at"] is not None:
@@ -188,7 +185,20 @@ class Judge:
             possible = [run for run in possible if run.ended_at == ended_at]
         if any(run.status in WORDS[verdict] for run in possible) or (verdict == "paused" and not possible):
             return None
-        return f"{verdict} ({record['sync_id']}, {record['ended_at']}), but the truth is {_words(errand.known(attempt.ended))}"
+        return f"{verdict} ({record['sync_id']}, {record['ended_at']}), but the truth is {_words(truth)}"
+
+    def _awaited(self, task: Task, errand: Errand, attempt: Try) -> list[Run]:
+        """The syncs that the verdict of a try may be about."""
+        known, ours = errand.known(attempt.ended), errand.ours(attempt.ended)
+        if not ours:
+            return known  # it has joined one
+        last = [run for run in known if run.accepted_at >= ours[-1].accepted_at]
+        noted = task.fate.has_store and not any(earlier.was_cleared for earlier in errand.tries)
+        if not noted or attempt.record is None or attempt.record["sync_id"] is None:
+            return last  # timestamps alone do not tell two syncs apart that end between two looks
+        # The last that it started, and what Fivetran made of it by putting it off.
+        goes_on = next((place for place, run in enumerate(last) if run.status != "RESCHEDULED"), len(last))
+        return last[: goes_on + 1]
 
     def _met_a_gap(self, attempt: Try) -> bool:
         return any(began <= attempt.ended and attempt.began <= ended for began, ended in self._gaps)

@@ -213,7 +213,7 @@ def main() -> int:
     """Run storms from the command line; 1 if any verdict was wrong."""
     parser = argparse.ArgumentParser(description="Run tasks in bad weather and judge their verdicts.")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="seed of the first storm")
-    parser.add_argument("--storms", type=int, default=20, help="how many storms, each with the next seed")
+    parser.add_argument("--storms", type=int, default=24, help="how many storms, each with the next seed")
     parser.add_argument("--tasks", type=int, default=100, help="tasks in each storm")
     parser.add_argument("--disturbed", type=float, default=0.3, help="share of requests that are disturbed")
     parser.add_argument("--at-once", type=int, default=6, help="how many storms rage side by side")
