@@ -199,10 +199,15 @@ def _put_off_in_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | 
 
 
 def _held_in_history(ticket: Ticket, entry: SyncHistoryEntry) -> datetime | None:
-    """Until when to hold the end of a sync that began before the trigger and did not outlive it."""
+    """Until when to hold the end of a sync that did not outlive the trigger, or was stopped by it."""
     if ticket.triggered_at is None or entry.started_at is None or entry.ended_at is None:
         return None
-    return _held_until(ticket, entry.ended_at) if entry.started_at < ticket.triggered_at else None
+    instant = ticket.triggered_at + ONE_SECOND
+    # One that began on its own after the look, and was running when our trigger stopped what ran.
+    stopped = ticket.sync_state == "syncing" and entry.is_stopped and entry.ended_at <= instant
+    if entry.started_at < ticket.triggered_at or stopped:
+        return _held_until(ticket, entry.ended_at)
+    return None
 
 
 # --- the two timestamps ---------------------------------------------------------------------------------------
