@@ -122,9 +122,10 @@ def draw_weather(luck: random.Random, sim: Simulator, disturbed: float, lasting:
         start_lag=luck.choice([0.0, 0.3]),
         sync_while_running=luck.choice(["ok", "conflict"]),
     )
-    if disturbed:
-        for fault in FAULTS:
-            sim.faults.add(Fault(**fault, times=None, probability=disturbed / len(FAULTS)))
+    share = disturbed / len(FAULTS)
+    for number, fault in enumerate(FAULTS if disturbed else ()):
+        # Each is asked only where none before it struck.
+        sim.faults.add(Fault(**fault, times=None, probability=share / (1 - number * share)))
     has_fallback = luck.random() < 0.4
     return Weather(disturbed, history, has_fallback, _rotations(luck, lasting, has_fallback=has_fallback))
 

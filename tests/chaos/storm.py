@@ -4,7 +4,7 @@ Each task is a real operator on a connection of its own; half of them wait in a 
 each verdict is compared with the simulator's own record of what happened. Everything random comes from the seed, so
 a bad storm can be replayed (what the clock decides stays with the clock):
 
-    python tests/chaos/storm.py --seed 7 --tasks 100 --disturbed 0.3
+    make chaos ARGS="--seed 7 --storms 1 --tasks 100 --disturbed 0.3 --talk"
 """
 
 from __future__ import annotations
@@ -229,10 +229,8 @@ def main() -> int:
             report = ended.result()
             print(f"seed {storms[ended]}: {report}", flush=True)
             if report.faults:
-                print(
-                    f"  again: {sys.executable} {sys.argv[0]} --seed {storms[ended]} --storms 1 "
-                    f"--tasks {options.tasks} --disturbed {options.disturbed} --talk"
-                )
+                again = f"--seed {storms[ended]} --storms 1 --tasks {options.tasks} --disturbed {options.disturbed} --talk"
+                print(f'  again: make chaos ARGS="{again}"')
             total.add(report)
     print(f"in {(time.monotonic() - began) / 60:.1f} minutes: {total}")
     return 1 if total.faults else 0
