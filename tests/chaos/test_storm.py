@@ -22,7 +22,7 @@ def short_doubts(monkeypatch):
         monkeypatch.setattr(module, "PATIENCE", timedelta(seconds=60))
 
 
-@pytest.mark.parametrize(("seed", "disturbed"), [(1, 0.0), (3, 0.3)])
+@pytest.mark.parametrize(("seed", "disturbed"), [(1, 0.0), (2, 0.3)])
 def test_every_verdict_is_right_and_no_task_starts_two_syncs(seed, disturbed):
     report = storm(seed, tasks=30, disturbed=disturbed, start_timeout=15)
     assert not report.faults, str(report)
