@@ -57,6 +57,8 @@ class Seen:
     """``None``: not read at this look."""
     history_absent: bool = False
     """This account or key has no sync history."""
+    taken_up: bool = False
+    """This wait goes on with a ticket of another process, whose looks are not remembered."""
     looking_since: datetime | None = None
     """When this wait, or what is remembered of it, began to look, by our clock."""
     was_historical: bool = False
@@ -73,9 +75,10 @@ class Seen:
     """The two timestamps for which the history was last read."""
 
     @classmethod
-    def first(cls, ticket: Ticket, connection: Connection, now: datetime) -> Seen:
+    def first(cls, ticket: Ticket, connection: Connection, now: datetime, *, taken_up: bool = False) -> Seen:
         """The first look of a wait."""
-        return cls(connection=connection, was_running=ticket.aim is Aim.RUNNING).then(ticket, connection, now)
+        seen = cls(connection=connection, was_running=ticket.aim is Aim.RUNNING, taken_up=taken_up)
+        return seen.then(ticket, connection, now)
 
     def then(self, ticket: Ticket, connection: Connection, now: datetime) -> Seen:
         """The next look."""
@@ -307,6 +310,9 @@ def _left_without_trace(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
 
 
 def _not_started(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
+    if seen.can_ask and seen.asked_about is None and (seen.taken_up or now >= ticket.shows_by):
+        # It may have been cancelled before it was seen, or before a process died that had seen it.
+        return AskHistory(*history_window(ticket, now))
     limit = ticket.start_deadline
     if seen.looking_since is not None and seen.looking_since > limit:
         # This wait goes on in another process and does not remember what it saw: it looks for a while first.

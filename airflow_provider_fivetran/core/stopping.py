@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.starting import Undo
     from airflow_provider_fivetran.core.steps import Clock, Procedure
 
-__all__ = ["PATIENCE_WHEN_KILLED", "stop"]
+__all__ = ["PATIENCE_WHEN_KILLED", "let_it_be_stopped", "stop"]
 
 # Fivetran itself gives up stopping a sync after a minute.
 PATIENCE = timedelta(seconds=45)
@@ -51,6 +51,21 @@ def stop(
         yield from ask(change_connection(connection_id, back))
     except FivetranError as error:
         yield _look_there(connection_id, error)
+
+
+def let_it_be_stopped(connection_id: str, clock: Clock) -> Procedure[None]:
+    """Wait while another process may be stopping a sync, for as long as that may take: until it has unpaused."""
+    limit = clock() + PATIENCE + PATIENCE_WHEN_KILLED
+    while clock() < limit:
+        try:
+            paused = (yield from ask(get_connection(connection_id))).value.paused
+        except FivetranError as error:
+            if error.permanent:
+                return
+            paused = True  # not readable at the moment: look again
+        if not paused:
+            return
+        yield Pause(clock() + BETWEEN_LOOKS)
 
 
 def _look_there(connection_id: str, error: FivetranError) -> Note:

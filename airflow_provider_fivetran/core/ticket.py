@@ -24,6 +24,7 @@ __all__ = ["DEFAULT_START_TIMEOUT", "DEFAULT_TIMEOUT", "HISTORICAL_TIMEOUT", "Ai
 DEFAULT_TIMEOUT = timedelta(hours=24)
 HISTORICAL_TIMEOUT = timedelta(days=7)
 DEFAULT_START_TIMEOUT = timedelta(hours=1)
+USUAL_START = timedelta(minutes=1)
 
 
 class Aim(StrEnum):
@@ -170,6 +171,11 @@ class Ticket:
     def start_deadline(self) -> datetime:
         """Until when a trigger must have shown itself, by our clock."""
         return self.our_clock(self.triggered_at or self.taken_at) + self.start_timeout
+
+    @property
+    def shows_by(self) -> datetime:
+        """When a sync that was triggered has usually shown itself, by our clock."""
+        return self.our_clock(self.triggered_at or self.taken_at) + USUAL_START
 
     def to_json(self) -> dict[str, Any]:
         """Write the ticket as plain JSON; fields without a value are left out."""

@@ -43,18 +43,22 @@ SLOWEST_AFTER_REFUSAL = timedelta(minutes=1)
 _REFUSALS = (FivetranUnauthorized, FivetranForbidden)
 
 
-def watch(ticket: Ticket, clock: Clock, *, key_has_worked: bool = True) -> Procedure[Outcome]:
+def watch(
+    ticket: Ticket, clock: Clock, *, key_has_worked: bool = True, taken_up: bool = False
+) -> Procedure[Outcome]:
     """Wait until the awaited sync is decided.
 
     An API that cannot be read delays the verdict and nothing else: it is asked again, less and less often, until
     the deadline of the ticket. So does a key that is refused, or lacks the right to read the connection, for ten
     minutes: by then somebody may have replaced it.
 
+    :param taken_up: the ticket is of another process, whose looks are not remembered: what they would tell is
+        looked for in the history.
     :param key_has_worked: in this wait or for the start of its sync. If not, a refusal before the first answer ends
         the wait at once.
     :raises FivetranApiError: the key is wrong, or lacks the right to read the connection.
     """
-    eyes = _Eyes(ticket, clock, key_has_worked=key_has_worked)
+    eyes = _Eyes(ticket, clock, key_has_worked=key_has_worked, taken_up=taken_up)
     while True:
         connection = yield from eyes.look()
         if connection is None:
@@ -70,8 +74,9 @@ def watch(ticket: Ticket, clock: Clock, *, key_has_worked: bool = True) -> Proce
 class _Eyes:
     """One wait: what was seen, what was said, and how often the API could not be read."""
 
-    def __init__(self, ticket: Ticket, clock: Clock, *, key_has_worked: bool) -> None:
+    def __init__(self, ticket: Ticket, clock: Clock, *, key_has_worked: bool, taken_up: bool) -> None:
         self._ticket = ticket
+        self._taken_up = taken_up
         self._clock = clock
         self._seen: Seen | None = None
         self._said: str | None = None
@@ -105,7 +110,7 @@ class _Eyes:
         seen = (
             before.then(self._ticket, connection, now)
             if before
-            else Seen.first(self._ticket, connection, now)
+            else Seen.first(self._ticket, connection, now, taken_up=self._taken_up)
         )
         verdict = judge(self._ticket, seen, now)
         if isinstance(verdict, AskHistory):

@@ -14,7 +14,7 @@ from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
 from airflow_provider_fivetran.core.moments import write_moment
 from airflow_provider_fivetran.core.starting import Skipped, Started, Undo, start, take_up, undo
-from airflow_provider_fivetran.core.stopping import PATIENCE_WHEN_KILLED, stop
+from airflow_provider_fivetran.core.stopping import PATIENCE_WHEN_KILLED, let_it_be_stopped, stop
 from airflow_provider_fivetran.core.ticket import HISTORICAL_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import SyncRecord, TimedOut, TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
@@ -64,6 +64,7 @@ class Visit:
         self._order_of = order_of
         self._memory = Memory(context)
         self._memo = Memo(errand=Errand(connection_id=""))
+        self._taken_up = False
 
     # --- the ways into it ---------------------------------------------------------------------------------
 
@@ -160,22 +161,43 @@ class Visit:
 
     def _start(self, order: Order) -> Procedure[Start]:
         self._memo = Memo(errand=self._memo.errand)
+        self._taken_up = False
         begun_at = self._memo.errand.begun_at
         return start(order, utcnow, begun_at=begun_at, keep=self._keeper(order))
 
     def _go_on(self, order: Order, memo: Memo, ticket: Ticket, *, cleared: bool) -> Procedure[Start]:
         """Go on where an earlier try has taken a ticket."""
         errand, unanswered = memo.errand, memo.unanswered
-        if cleared and (unanswered or self._hook.carry_out_to_pause(watch(ticket, utcnow)) is not None):
+        if cleared and (unanswered or not self._still_runs(ticket)):
             # A person wants it to run again, and no sync of it is known to run.
             self._memo = Memo(errand=replace(errand, begun_at=None, then_start_ours=False))
             return self._start(replace(order, maybe_started=unanswered))
         self._task.log.info("An earlier try of this task has begun already; going on with its sync")
+        self._taken_up = True
         begun = Started(ticket=ticket, undo=errand.undo, then_start_ours=errand.then_start_ours)
         return take_up(order, begun, utcnow, unanswered=unanswered, keep=self._keeper(order))
 
+    def _still_runs(self, ticket: Ticket) -> bool:
+        """Whether the sync of a task that was cleared is still under way."""
+        if (
+            self._task.when_killed == "stop"
+        ):  # whoever marked the task failed before may have to wait for that
+            self._hook.carry_out(let_it_be_stopped(ticket.connection_id, utcnow))
+        if self._hook.carry_out_to_pause(watch(ticket, utcnow, taken_up=True)) is not None:
+            return False
+        connection = self._hook.get_fivetran_connection(ticket.connection_id)
+        may_be_starting = utcnow() < ticket.shows_by
+        return connection.is_syncing or connection.is_rescheduled or may_be_starting
+
     def _wait(self, ticket: Ticket) -> Outcome:
-        return self._defer(ticket) if self._task.deferrable else self._hook.carry_out(watch(ticket, utcnow))
+        if not self._task.deferrable:
+            return self._hook.carry_out(watch(ticket, utcnow, taken_up=self._taken_up))
+        if self._taken_up:
+            # A sync may have ended long since; Airflow 3.3.2 now and then fails a task that resumes at once.
+            outcome = self._hook.carry_out_to_pause(watch(ticket, utcnow, taken_up=True))
+            if outcome is not None:
+                return outcome
+        return self._defer(ticket)
 
     def _defer(self, ticket: Ticket) -> NoReturn:
         self._memory.keep_through_deferral(self._memo)

@@ -1010,6 +1010,7 @@ STATES = [
         ticket(fail_when_rescheduled=True, **OLD_PUT_OFF),
         put_off(-60),
         600,
+        absent=True,
     ),
     rule(
         "a put-off that was over before the trigger and nothing since: never started",

@@ -382,7 +382,8 @@ def test_a_trigger_without_effect_is_never_started_after_the_time_to_start():
     fivetran = Fivetran(look=connection())
     assert isinstance(wait(fivetran), NeverStarted)
     assert at(HOUR) <= fivetran.now <= at(HOUR + 2)
-    assert fivetran.requests.count(HISTORY) == 1
+    # After a minute, for it may have been cancelled before it was seen, and at the end.
+    assert fivetran.requests.count(HISTORY) == 2
 
 
 def test_a_pause_while_waiting_ends_the_wait_when_the_sync_has_stopped():

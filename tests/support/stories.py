@@ -13,6 +13,7 @@ import json
 import os
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,7 @@ class TaskStateStore:
     def get(self, key: str, default: Any = None) -> Any:
         return self._read().get(key, default)
 
-    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:  # noqa: ARG002
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
         self._write(self._read() | {key: value})
 
     def delete(self, key: str) -> None:
@@ -152,6 +153,14 @@ class TaskInstance:
 
         def get_first_reschedule_date(self, context: Any) -> datetime | None:
             return self.rescheduled_at
+
+
+def eventually(is_so: Callable[[], bool], *, seconds: float = 10) -> None:
+    """Wait until something is so."""
+    limit = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < limit, "it did not come true"
+        time.sleep(0.02)
 
 
 def across_processes(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -303,6 +312,10 @@ class Way:
         self.declare(extra={"timeout": seconds})
 
     def make(self, kind: type, **arguments: Any) -> Any:
+        return kind(**self.arguments(kind, **arguments))
+
+    def arguments(self, kind: type, **arguments: Any) -> dict[str, Any]:
+        """What to make a task with, so that it belongs to this way and loses no time."""
         given = {"task_id": "task", "fivetran_conn_id": self.conn_id, "deferrable": self.deferrable}
         if issubclass(kind, FivetranOperator):
             given |= QUICK
@@ -310,7 +323,7 @@ class Way:
             given |= {"poke_interval": 0.1, "fivetran_retry_delay": 0.05, "timeout": 20}
         if "connector_name" not in arguments:
             given["connector_id"] = ID
-        return kind(**given | arguments)
+        return given | arguments
 
     def sync(self, **arguments: Any) -> Story:
         return self.run(FivetranOperator, **arguments)
