@@ -403,7 +403,12 @@ def _id_of_the_running(ticket: Ticket, clock: Clock) -> Procedure[str | None]:
     """Which sync runs, so that it is not taken for ours; ``None`` where no history tells."""
     for seconds in LOOKS_FOR_THE_RUNNING:
         yield Pause(clock() + timedelta(seconds=seconds))  # one that began a moment ago may not show yet
-        entries = yield from history_of(ticket, clock)
+        try:
+            entries = yield from history_of(ticket, clock)
+        except FivetranError as error:
+            if error.permanent:
+                raise
+            return None
         running = next((entry.sync_id for entry in entries or () if entry.is_running), None)
         if entries is None or running is not None:
             return running

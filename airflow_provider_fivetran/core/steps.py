@@ -12,18 +12,40 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_fivetran.core.cadence import QUICKEST, pause_after_failed_reads
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranRateLimited
+from airflow_provider_fivetran.core.errors import (
+    FivetranError,
+    FivetranForbidden,
+    FivetranRateLimited,
+    FivetranUnauthorized,
+)
 from airflow_provider_fivetran.core.protocol import Answer, Call, next_page
 
 if TYPE_CHECKING:
     from airflow_provider_fivetran.core.protocol import Page
 
-__all__ = ["PATIENCE", "Clock", "Note", "Pause", "Procedure", "Step", "ask", "ask_pages", "ask_patiently"]
+__all__ = [
+    "PATIENCE",
+    "REFUSALS",
+    "REFUSAL_PATIENCE",
+    "Clock",
+    "Note",
+    "Pause",
+    "Procedure",
+    "Step",
+    "ask",
+    "ask_pages",
+    "ask_patiently",
+    "patiently",
+]
 
 T = TypeVar("T")
 
 # How long a worker goes on asking an API that cannot be reached, before it has a sync to wait for.
 PATIENCE = timedelta(minutes=2)
+# A user's key dies the moment its successor is made. So long somebody may take to put the new one into Airflow.
+REFUSAL_PATIENCE = timedelta(minutes=10)
+# The key is refused, or lacks the right.
+REFUSALS = (FivetranUnauthorized, FivetranForbidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +83,37 @@ def ask_patiently(call: Call[T], clock: Clock, *, patience: timedelta) -> Proced
 
     :raises FivetranError: it helped nothing, or cannot help.
     """
-    limit = clock() + patience
+    return patiently(lambda: ask(call), clock, patience=patience)
+
+
+def patiently(
+    attempt: Callable[[], Procedure[T]],
+    clock: Clock,
+    *,
+    patience: timedelta,
+    with_refusals: timedelta = timedelta(0),
+) -> Procedure[T]:
+    """Attempt something that is safe to repeat, again and again while Fivetran cannot be reached, for a while.
+
+    :param with_refusals: for how long to go on when the key is refused: where it has worked just before, it is
+        being replaced.
+    :raises FivetranError: it helped nothing, or cannot help.
+    """
+    began_at = clock()
     failures = 0
     while True:
         try:
-            return (yield from ask(call))
+            return (yield from attempt())
         except FivetranError as error:
             failures += 1
             now = clock()
             retry_after = error.retry_after if isinstance(error, FivetranRateLimited) else None
             again_at = now + pause_after_failed_reads(failures, QUICKEST, retry_after)
-            if error.permanent or again_at > limit:
+            limit = began_at + (with_refusals if isinstance(error, REFUSALS) else patience)
+            if (error.permanent and not isinstance(error, REFUSALS)) or again_at > limit:
                 raise
             if failures == 1:
-                yield Note(f"cannot reach Fivetran at the moment, asking again: {error}", is_warning=True)
+                yield Note(f"cannot ask Fivetran at the moment, asking again: {error}", is_warning=True)
             yield Pause(again_at)
 
 

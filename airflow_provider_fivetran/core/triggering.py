@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from airflow_provider_fivetran.core import steps
 from airflow_provider_fivetran.core.endpoints import (
     get_connection,
     get_sync_history,
@@ -22,7 +23,7 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.history import awaited_entry, history_window
 from airflow_provider_fivetran.core.models import dashboard_link
-from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask, ask_pages, ask_patiently
+from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask, ask_pages, patiently
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,19 +47,28 @@ MOST_TRIGGERS = 3
 MOST_HISTORY_PAGES = 3
 
 
-def history_of(ticket: Ticket, clock: Clock) -> Procedure[tuple[SyncHistoryEntry, ...] | None]:
-    """The sync history, or ``None`` when it cannot be had."""
-    since, until = history_window(ticket, clock())
-    try:
-        return (
-            yield from ask_pages(
-                get_sync_history(ticket.connection_id, since=since, until=until), most=MOST_HISTORY_PAGES
-            )
-        )
-    except FivetranUnauthorized:
-        raise
-    except FivetranError:
-        return None
+def history_of(
+    ticket: Ticket, clock: Clock, *, with_refusals: timedelta = timedelta(0)
+) -> Procedure[tuple[SyncHistoryEntry, ...] | None]:
+    """The sync history, or ``None`` where this account or key has none.
+
+    :param with_refusals: for how long to go on when the key is refused.
+    :raises FivetranError: it cannot be read at the moment.
+    """
+
+    def read() -> Procedure[tuple[SyncHistoryEntry, ...] | None]:
+        since, until = history_window(ticket, clock())
+        call = get_sync_history(ticket.connection_id, since=since, until=until)
+        try:
+            return (yield from ask_pages(call, most=MOST_HISTORY_PAGES))
+        except FivetranUnauthorized:
+            raise
+        except FivetranError as error:
+            if error.permanent:
+                return None
+            raise
+
+    return patiently(read, clock, patience=PATIENCE, with_refusals=with_refusals)
 
 
 class Trigger:
@@ -143,21 +153,34 @@ class Trigger:
         for seconds in looks:
             yield Pause(self._clock() + timedelta(seconds=seconds))
             try:
-                call = get_connection(self._order.connection_id)
-                found = (yield from ask_patiently(call, self._clock, patience=PATIENCE)).value
+                if (yield from self._shows((yield from self._look()))):
+                    return True
             except FivetranError as error:
                 if error.permanent:
                     raise
                 raise self._uncertain(error) from error
-            if (yield from self._shows(found)):
-                return True
         return (yield from self._was_there())
+
+    def _look(self) -> Procedure[Connection]:
+        call = get_connection(self._order.connection_id)
+        answer = yield from patiently(
+            lambda: ask(call), self._clock, patience=PATIENCE, with_refusals=steps.REFUSAL_PATIENCE
+        )
+        return answer.value
+
+    def _history(self) -> Procedure[tuple[SyncHistoryEntry, ...] | None]:
+        return history_of(self._ticket, self._clock, with_refusals=steps.REFUSAL_PATIENCE)
 
     def _was_there(self) -> Procedure[bool]:
         """Whether a sync came and went without a trace in the state, as one does that is cancelled at once."""
         if self._restarts or self._order.resync:
             return False
-        entries = yield from history_of(self._ticket, self._clock)
+        try:
+            entries = yield from self._history()
+        except FivetranError as error:
+            if error.permanent:
+                raise
+            raise self._uncertain(error) from error
         return awaited_entry(self._ticket, entries or ()) is not None
 
     def _shows(self, connection: Connection) -> Procedure[bool]:
@@ -176,7 +199,7 @@ class Trigger:
 
     def _another_runs(self) -> Procedure[bool]:
         """Before the trigger a sync was running; only the history can tell it from ours."""
-        entries = yield from history_of(self._ticket, self._clock)
+        entries = yield from self._history()
         if entries is None or self._ticket.other_sync_id is None:
             raise self._uncertain(None)
         return any(

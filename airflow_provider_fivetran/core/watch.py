@@ -5,20 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from airflow_provider_fivetran.core import reports
+from airflow_provider_fivetran.core import reports, steps
 from airflow_provider_fivetran.core.cadence import pause_after_failed_reads, pause_between_looks
 from airflow_provider_fivetran.core.decision import Seen, judge
 from airflow_provider_fivetran.core.endpoints import get_connection, get_sync_history
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
     FivetranError,
-    FivetranForbidden,
     FivetranNotFound,
     FivetranRateLimited,
     FivetranUnauthorized,
 )
 from airflow_provider_fivetran.core.moments import in_words
-from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_pages
+from airflow_provider_fivetran.core.steps import REFUSALS, Note, Pause, ask, ask_pages
 from airflow_provider_fivetran.core.verdicts import AskHistory, Ended, Final, TriggerAgain, Waiting
 
 if TYPE_CHECKING:
@@ -36,11 +35,8 @@ Outcome: TypeAlias = Final | TriggerAgain
 MOST_HISTORY_PAGES = 12
 # After so many failed reads of the history in a row the other evidence must do.
 HISTORY_PATIENCE = 3
-# A user's key dies the moment its successor is made. So long somebody may take to put the new one into Airflow.
-REFUSAL_PATIENCE = timedelta(minutes=10)
-# Meanwhile keys are read and tried at least this often.
+# While the key is refused, keys are read and tried at least this often.
 SLOWEST_AFTER_REFUSAL = timedelta(minutes=1)
-_REFUSALS = (FivetranUnauthorized, FivetranForbidden)
 
 
 def watch(
@@ -157,13 +153,13 @@ class _Eyes:
 
     def _may_be_replaced(self, error: FivetranError) -> bool:
         """Whether this is the refusal of a key, and there is time yet to replace it."""
-        if not isinstance(error, _REFUSALS) or not self._key_has_worked:
+        if not isinstance(error, REFUSALS) or not self._key_has_worked:
             return False
         return self._refused_since is None or self._clock() < self._replaced_by(self._refused_since)
 
     def _replaced_by(self, refused_since: datetime) -> datetime:
         # However rarely the user wants looks, there is another one.
-        return refused_since + max(REFUSAL_PATIENCE, self._ticket.poll_frequency or REFUSAL_PATIENCE)
+        return refused_since + max(steps.REFUSAL_PATIENCE, self._ticket.poll_frequency or timedelta(0))
 
     def _endure(self, error: FivetranError) -> Procedure[Final | None]:
         now = self._clock()
@@ -171,7 +167,7 @@ class _Eyes:
         deadline = self._ticket.deadline(historical=historical)
         if now >= deadline:
             return reports.timed_out(self._ticket, f"Fivetran cannot be read: {error}", now)
-        if isinstance(error, _REFUSALS):
+        if isinstance(error, REFUSALS):
             yield from self._endure_refusal(error, now, deadline)
             return None
         self._failures += 1

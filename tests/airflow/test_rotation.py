@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_fivetran.core import watch
+from airflow_provider_fivetran.core import steps
 from airflow_provider_fivetran.exceptions import FivetranForbidden, FivetranUnauthorized
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.simulator import SyncPlan
@@ -22,7 +22,7 @@ ENDLESS = SyncPlan(duration=3600)
 def patient(short_patience):
     """Endure refusals for longer than any machine needs for these stories."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watch, "REFUSAL_PATIENCE", timedelta(minutes=2))
+        patch.setattr(steps, "REFUSAL_PATIENCE", timedelta(minutes=2))
         yield
 
 

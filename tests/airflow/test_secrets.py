@@ -37,13 +37,13 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import dag, task
 
-from airflow_provider_fivetran.core import watch
+from airflow_provider_fivetran.core import steps
 from airflow_provider_fivetran.core.protocol import Call
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
 
-watch.REFUSAL_PATIENCE = timedelta(seconds=1)
+steps.REFUSAL_PATIENCE = timedelta(seconds=1)
 log = logging.getLogger("airflow.task")
 
 

@@ -338,7 +338,8 @@ def test_a_restart_remembers_which_sync_it_stops():
 def test_a_restart_does_without_a_history(error):
     fivetran = Fivetran(look=SYNCING, history=error)
     assert begin(fivetran, when_running="restart").ticket.other_sync_id is None
-    assert fivetran.requests == [LOOK, HISTORY, RESTART]
+    # One that cannot be read at the moment is asked again for a while.
+    assert fivetran.requests == [LOOK, *[HISTORY] * fivetran.requests.count(HISTORY), RESTART]
 
 
 def test_a_restart_with_a_wrong_key_sends_no_trigger():
@@ -504,9 +505,32 @@ def test_nothing_is_triggered_again_while_nothing_can_be_read():
     assert fivetran.requests.count(SYNC) == 1
 
 
-def test_a_look_that_is_refused_after_a_lost_answer_is_the_error():
+def test_a_look_that_is_refused_after_a_lost_answer_is_the_error_if_no_key_comes_for_ten_minutes():
+    fivetran = Fivetran(look=[IDLE, FivetranUnauthorized("401")], sync=LOST)
     with pytest.raises(FivetranUnauthorized):
-        begin(Fivetran(look=[IDLE, FivetranUnauthorized("401")], sync=LOST))
+        begin(fivetran)
+    assert at(500) <= fivetran.now <= at(620)
+
+
+def test_a_key_that_is_replaced_while_a_trigger_is_looked_for_does_not_lose_the_sync():
+    refused = FivetranUnauthorized("401", status=401)
+    fivetran = Fivetran(look=[IDLE, refused, refused, SYNCING], sync=LOST)
+    assert isinstance(begin(fivetran), Started)
+    assert fivetran.requests.count(SYNC) == 1
+
+
+def test_a_history_that_cannot_be_read_at_first_is_asked_again_before_a_second_trigger():
+    cancelled = entry("canceled", 2, 4, "ours")
+    fivetran = Fivetran(look=IDLE, sync=LOST, history=[FivetranServerError("503", status=503), (cancelled,)])
+    begin(fivetran)
+    assert fivetran.requests.count(SYNC) == 1
+
+
+def test_a_history_that_cannot_be_read_for_long_leaves_a_lost_trigger_uncertain():
+    fivetran = Fivetran(look=IDLE, sync=LOST, history=FivetranServerError("503", status=503))
+    with pytest.raises(FivetranTriggerUncertain):
+        begin(fivetran)
+    assert fivetran.requests.count(SYNC) == 1
 
 
 @pytest.mark.parametrize("when", [at(-30), T0], ids=["before the ticket", "in its second"])
@@ -658,7 +682,8 @@ def test_a_conflict_at_a_restart_is_a_refusal():
     fivetran = Fivetran(look=SYNCING, sync=CONFLICT, history=history)
     with pytest.raises(FivetranConflict):
         begin(fivetran, when_running="restart")
-    assert fivetran.requests == [LOOK, HISTORY, RESTART]
+    # One that cannot be read at the moment is asked again for a while.
+    assert fivetran.requests == [LOOK, *[HISTORY] * fivetran.requests.count(HISTORY), RESTART]
 
 
 @pytest.mark.parametrize("scope", [None, {"public": ["a"]}], ids=["whole", "tables"])
