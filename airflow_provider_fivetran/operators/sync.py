@@ -51,7 +51,10 @@ class FivetranOperator(BaseOperator):
 
     The return value is the time at which the sync ended, in ISO 8601. The XCom ``fivetran_sync`` holds the whole
     record, of a failed sync too: ``connection_id``, ``status``, ``sync_id``, ``started_at``, ``ended_at``,
-    ``duration`` (seconds), ``volume_mb`` (by stage), ``reason`` and ``link``.
+    ``duration`` (seconds), ``volume_mb`` (by stage), ``reason``, ``rescheduled_for`` and ``link``.
+
+    On Airflow 3.3 and newer a retry goes on with the sync that an earlier try has started, whatever became of the
+    worker; a task that is cleared does so while that sync runs, and otherwise syncs again.
 
     :param connector_id: id of the Fivetran connection.
     :param connector_name: name of the connection in the dashboard (its schema name).
@@ -76,9 +79,10 @@ class FivetranOperator(BaseOperator):
         again at the end; ``"skip"``.
     :param when_broken: its setup is broken. ``"try"``: sync anyway, which can heal it; ``"test"``: run the setup
         tests first and go on if they pass; ``"fail"``.
-    :param when_killed: the task is killed, or its state is set by a person. ``"leave"``: the sync goes on;
-        ``"stop"``: it is stopped, also one that was only attached to, by pausing the connection until it has
-        stopped. A deferred task is told of its end by Airflow 3.3 and newer only.
+    :param when_killed: the task is marked failed, its DAG run or its own deadline passes, or its worker is ended and
+        no retry follows. ``"leave"``: the sync goes on; ``"stop"``: it is stopped, also one that was only attached
+        to, by pausing the connection until it has stopped. A deferred task is told of its end by Airflow 3.3 and
+        newer only.
     :param restore_schedule: put the schedule type back at the end.
     :param fresh_within: succeed at once, without a sync, when the last sync ended well that recently; a timedelta
         or seconds.
