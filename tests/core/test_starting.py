@@ -24,11 +24,20 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnreachable,
 )
 from airflow_provider_fivetran.core.models import SetupTest
-from airflow_provider_fivetran.core.starting import NotNeeded, Order, Skipped, Started, Undo, start, undo
+from airflow_provider_fivetran.core.starting import (
+    NotNeeded,
+    Order,
+    Skipped,
+    Started,
+    Undo,
+    start,
+    take_up,
+    undo,
+)
 from airflow_provider_fivetran.core.ticket import Aim
 from airflow_provider_fivetran.core.verdicts import Failed, Succeeded
 from airflow_provider_fivetran.core.watch import watch
-from facts import EARLIER, RECONNECT, T0, at, connection, entry
+from facts import EARLIER, RECONNECT, T0, at, connection, entry, ticket
 from scripted import Fivetran
 
 LOOK = "GET c"
@@ -731,3 +740,109 @@ def test_a_connection_that_cannot_be_looked_at_is_not_triggered(error):
     with pytest.raises(type(error)):
         begin(fivetran)
     assert fivetran.requests == [LOOK]
+
+
+# --- another process has begun --------------------------------------------------------------------------------
+
+
+def go_on(fivetran, begun, *, unanswered=True, seconds=20, **policies):
+    """Go on with the ticket of a process that died, so many seconds after it was taken."""
+    fivetran.now = at(seconds)
+    kept = []
+    order = Order(connection_id="c", **policies)
+    procedure = take_up(order, begun, fivetran.clock, unanswered=unanswered, keep=kept.append)
+    return fivetran.drive(procedure), kept
+
+
+BEGUN = Started(ticket=ticket(), undo=Undo(schedule_type="auto"))
+
+
+def test_a_trigger_that_was_answered_is_only_waited_for():
+    fivetran = Fivetran()
+    assert go_on(fivetran, BEGUN, unanswered=False) == (BEGUN, [])
+    assert not fivetran.requests
+
+
+def test_a_trigger_that_may_have_been_sent_too_long_ago_is_left_to_the_wait():
+    begun = Started(ticket=ticket(timeout=timedelta(seconds=15)))
+    fivetran = Fivetran()
+    assert go_on(fivetran, begun) == (begun, [])
+    assert not fivetran.requests
+
+
+@pytest.mark.parametrize(
+    ("found", "history"),
+    [
+        (SYNCING, ()),
+        (connection(succeeded_at=at(9)), ()),
+        (connection(failed_at=at(9)), ()),
+        (connection("rescheduled", rescheduled_for=at(900)), ()),
+        (IDLE, (entry("canceled", 2, 9),)),
+    ],
+    ids=["running", "ended well", "failed", "put off", "cancelled, as only the history tells"],
+)
+def test_a_sync_that_another_process_has_triggered_is_not_triggered_again(found, history):
+    fivetran = Fivetran(look=found, history=history)
+    started, kept = go_on(fivetran, BEGUN)
+    assert SYNC not in fivetran.requests
+    assert started.ticket == BEGUN.ticket
+    assert started.undo == BEGUN.undo
+    assert [progress.unanswered for progress in kept] == [True, False]
+
+
+def test_a_trigger_that_another_process_did_not_come_to_send_is_sent():
+    fivetran = Fivetran(look=IDLE)
+    started, kept = go_on(fivetran, BEGUN)
+    assert fivetran.requests.count(SYNC) == 1
+    assert started.ticket.taken_at == T0
+    assert started.ticket.triggered_at > at(20)
+    assert [progress.unanswered for progress in kept] == [True, False]
+
+
+def test_a_restart_that_another_process_has_sent_is_not_sent_again():
+    begun = Started(ticket=ticket(sync_state="syncing", other_sync_id="other"))
+    fivetran = Fivetran(look=SYNCING, history=(entry("canceled", -9, 1, "other"),))
+    go_on(fivetran, begun, when_running="restart")
+    assert RESTART not in fivetran.requests
+
+
+def test_a_resync_that_does_not_show_is_not_sent_by_another_process():
+    fivetran = Fivetran(look=IDLE)
+    with pytest.raises(FivetranTriggerUncertain):
+        go_on(fivetran, BEGUN, resync=True)
+    assert RESYNC not in fivetran.requests
+
+
+def test_a_resync_that_another_process_has_sent_shows_itself_as_historical():
+    fivetran = Fivetran(look=connection("syncing", is_historical=True))
+    started, _ = go_on(fivetran, BEGUN, resync=True)
+    assert started.ticket == BEGUN.ticket
+
+
+def test_a_trigger_that_fivetran_refuses_leaves_nothing_to_look_for():
+    kept = []
+    order = Order(connection_id="c", schedule_type="manual", restore_schedule=True)
+    fivetran = Fivetran(look=IDLE, sync=FivetranForbidden("403", status=403))
+    with pytest.raises(FivetranForbidden):
+        fivetran.drive(start(order, fivetran.clock, keep=kept.append))
+    assert [progress.unanswered for progress in kept] == [False, True, False]
+    assert kept[-1].ticket is None
+    assert kept[-1].undo == Undo(schedule_type="auto")
+
+
+def test_what_may_have_been_triggered_is_noted_before_the_trigger_is_sent():
+    kept = []
+    fivetran = Fivetran(look=IDLE, sync=lambda now: kept.append("sent"))
+    fivetran.drive(start(Order(connection_id="c"), fivetran.clock, keep=kept.append))
+    before, sent, after = kept
+    assert sent == "sent"
+    assert (before.unanswered, after.unanswered) == (True, False)
+    assert before.ticket.taken_at == after.ticket.taken_at
+
+
+def test_a_key_that_is_refused_for_minutes_while_a_trigger_is_looked_for_is_the_error():
+    refused = FivetranUnauthorized("401", status=401)
+    fivetran = Fivetran(look=IDLE, history=refused)
+    with pytest.raises(FivetranUnauthorized):
+        go_on(fivetran, BEGUN)
+    assert SYNC not in fivetran.requests
