@@ -183,9 +183,20 @@ class Judge:
         elif record["ended_at"] is not None:
             ended_at = datetime.fromisoformat(record["ended_at"])
             possible = [run for run in possible if run.ended_at == ended_at]
-        if any(run.status in WORDS[verdict] for run in possible) or (verdict == "paused" and not possible):
+        if any(run.status in WORDS[verdict] for run in possible):
+            return None
+        if verdict == "paused" and (not possible or self._triggered_in_vain(task, errand, attempt)):
             return None
         return f"{verdict} ({record['sync_id']}, {record['ended_at']}), but the truth is {_words(truth)}"
+
+    def _triggered_in_vain(self, task: Task, errand: Errand, attempt: Try) -> bool:
+        """Whether Fivetran took its trigger and started nothing, as it does where the connection is paused."""
+        return not errand.ours(attempt.ended) and any(
+            errand.began <= request.at <= attempt.ended
+            and request.method == "POST"
+            and request.path.endswith(f"/connections/{task.connection_id}/sync")
+            for request in list(self._sim.requests)
+        )
 
     def _awaited(self, task: Task, errand: Errand, attempt: Try) -> list[Run]:
         """The syncs that the verdict of a try may be about."""

@@ -24,7 +24,7 @@ def short_doubts(monkeypatch):
 
 @pytest.mark.parametrize(("seed", "disturbed"), [(1, 0.0), (2, 0.3)])
 def test_every_verdict_is_right_and_no_task_starts_two_syncs(seed, disturbed):
-    report = storm(seed, tasks=30, disturbed=disturbed, start_timeout=15)
+    report = storm(seed, tasks=24, disturbed=disturbed, start_timeout=15)
     assert not report.faults, str(report)
     assert report.verdicts["succeeded"] > 5
     assert report.figures["worker deaths"] > 0
