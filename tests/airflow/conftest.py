@@ -6,6 +6,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from inspect import signature
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -112,13 +113,13 @@ def way(ways: list[Way], request: pytest.FixtureRequest) -> Way:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "at_once: the tests of this module take only `ways`, and run side by side"
+        "markers", "at_once: these tests take nothing but ways, and those of a module run side by side"
     )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Start all tests of a module that is marked ``at_once`` when the first is due; then wait for each in its turn."""
+    """Start all tests of a module that are marked ``at_once`` when the first is due; then wait for each in its turn."""
     if pyfuncitem.get_closest_marker("at_once") is None:
         return None
     told: dict[str, Future[None]] = pyfuncitem.session.__dict__.setdefault("_told_at_once", {})
@@ -145,4 +146,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def _tell(item: pytest.Function, arena: Arena) -> None:
     given = dict(item.callspec.params) if hasattr(item, "callspec") else {}
     with arena.ways() as pair:
-        item.obj(ways=pair, **given)
+        if "way" in given:
+            given["way"] = pair[given["way"]]
+        known = {"ways": pair, "blocking": pair[0], "deferrable": pair[1], **given}
+        item.obj(**{name: known[name] for name in signature(item.obj).parameters})

@@ -336,10 +336,16 @@ class Way:
 
     def run(self, kind: type, **arguments: Any) -> Story:
         """Run a task to its end, whatever that is."""
-        story = Story(self)
+        return self.tell(Story(self), lambda: self.make(kind, **arguments))
+
+    def tell(self, story: Story, make: Callable[[], Any], **more: Any) -> Story:
+        """Run a task, made anew for each of its stages, to its end.
+
+        :param more: what Airflow puts into the context besides.
+        """
         before = len(self.heard)
-        context = {"ti": story.ti, "task_instance": story.ti}
-        step: Callable[[], Any] | None = lambda: execute(self.make(kind, **arguments), context)  # noqa: E731
+        context = {"ti": story.ti, "task_instance": story.ti, **more}
+        step: Callable[[], Any] | None = lambda: execute(make(), context)  # noqa: E731
         try:
             while step is not None:
                 began = datetime.now(UTC)
@@ -348,7 +354,7 @@ class Way:
                     step = None
                 except TaskDeferred as deferral:
                     name, given = self._wait_in_the_triggerer(story, deferral)
-                    step = lambda: self.make(kind, **arguments).resume_execution(name, given, context)  # noqa: B023, E731
+                    step = lambda: make().resume_execution(name, given, context)  # noqa: B023, E731
                 except AirflowRescheduleException as later:
                     story.ti.is_rescheduled(began, later.reschedule_date)
         except Exception as error:  # noqa: BLE001 - what it is, is what the tests look at
