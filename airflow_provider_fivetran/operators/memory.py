@@ -7,6 +7,7 @@ that outlives a try; there an XCom carries the notes over a deferral.
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from airflow_provider_fivetran.core.verdicts import SyncRecord
 from airflow_provider_fivetran.operators.errand import Errand
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -100,26 +101,29 @@ class Memory:
     def __init__(self, context: Context) -> None:
         self._ti = context["ti"]
         self._store = context.get("task_state_store")
+        self._failed: set[str] = set()
 
     @property
     def lasts(self) -> bool:
         """Whether the notes are there for the next try."""
         return self._store is not None
 
+    @property
+    def may_hide_a_sync(self) -> bool:
+        """Whether an earlier try may have started a sync although nothing of it is recalled."""
+        return self._ti.try_number > 1 and (not self.lasts or "get" in self._failed)
+
     def recall(self) -> Recalled | None:
         """What was noted last, if anything is known of it."""
-        try:
+        with self._failing_softly("get", "what an earlier try of this task may have noted cannot be read"):
             noted = self._read()
-            if not noted:
-                return None
-            return Recalled(
-                Memo.from_json(noted["memo"]),
-                by_this_try=noted["try_number"] == self._ti.try_number,
-                cleared=noted["max_tries"] != self._ti.max_tries,
-            )
-        except Exception:  # the store of Airflow may be anywhere, and fail in as many ways
-            log.warning("what an earlier try of this task may have noted cannot be read", exc_info=True)
-            return None
+            if noted:
+                return Recalled(
+                    Memo.from_json(noted["memo"]),
+                    by_this_try=noted["try_number"] == self._ti.try_number,
+                    cleared=noted["max_tries"] != self._ti.max_tries,
+                )
+        return None
 
     def keep(self, memo: Memo) -> None:
         """Note this, in place of what was noted before."""
@@ -127,13 +131,11 @@ class Memory:
             return
         note = self._note_of(memo)
         retention = KEPT_AFTER_THE_END if memo.ended else KEPT
-        try:
+        with self._failing_softly(
+            "set",
+            "how far this task has come cannot be noted; if its worker dies, the next try will not know",
+        ):
             self._store.set(KEY, note, retention=retention)
-        except Exception:
-            log.warning(
-                "how far this task has come cannot be noted; if its worker dies, the next try will not know",
-                exc_info=True,
-            )
 
     def keep_through_deferral(self, memo: Memo) -> None:
         """Note this for the visit after the deferral, where :meth:`keep` notes nothing."""
@@ -144,13 +146,20 @@ class Memory:
         """The next try of this task is to begin anew."""
         if self._store is None:
             return
-        try:
+        with self._failing_softly(
+            "delete", "what this task has noted cannot be deleted; its next try may go on with the same sync"
+        ):
             self._store.delete(KEY)
-        except Exception:
-            log.warning(
-                "what this task has noted cannot be deleted; its next try may go on with the same sync",
-                exc_info=True,
-            )
+
+    @contextmanager
+    def _failing_softly(self, what: str, text: str) -> Iterator[None]:
+        """Say, but only once, that something cannot be done with the store, and let the task go on."""
+        try:
+            yield
+        except Exception:  # the store of Airflow may be anywhere, and fail in as many ways
+            if what not in self._failed:
+                log.warning(text, exc_info=True)
+            self._failed.add(what)
 
     def _note_of(self, memo: Memo) -> dict[str, Any]:
         return {

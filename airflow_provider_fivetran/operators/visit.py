@@ -74,7 +74,7 @@ class Visit:
         self._memo = Memo(errand=Errand(connection_id=connection_id))
         recalled = self._memory.recall()
         if recalled is None:
-            maybe_started = self._context["ti"].try_number > 1 and not self._memory.lasts
+            maybe_started = self._memory.may_hide_a_sync
             return self._see_through(self._start(replace(order, maybe_started=maybe_started)))
         memo = recalled.memo
         if memo.wanted != wanted_by(order):
@@ -174,6 +174,7 @@ class Visit:
             return self._start(replace(order, maybe_started=unanswered))
         self._task.log.info("An earlier try of this task has begun already; going on with its sync")
         self._taken_up = True
+        self._memory.keep(memo)  # as this try's: it is this one now that may die
         begun = Started(ticket=ticket, undo=errand.undo, then_start_ours=errand.then_start_ours)
         return take_up(order, begun, utcnow, unanswered=unanswered, keep=self._keeper(order))
 
