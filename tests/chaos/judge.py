@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Judge:
         if verdict in WORDS:
             return self._wrong_end(task, errand, attempt)
         if verdict == "never_started":
-            told = any(run.ended_at is None or run.status in {"COMPLETED", "FAILURE"} for run in ours)
+            told = any(run.ended_at is None or run.status in {"COMPLETED", "FAILURE"} for run in ours[-1:])
             return f"never_started, but it started {_words(ours)}" if told else None
         if verdict in {"gone", "FivetranNotFound"}:
             return (
@@ -205,14 +205,21 @@ class Judge:
             return known  # it has joined one
         last = [run for run in known if run.accepted_at >= ours[-1].accepted_at]
         noted = task.fate.has_store and not any(earlier.was_cleared for earlier in errand.tries)
-        if not noted or attempt.record is None or attempt.record["sync_id"] is None:
-            return last  # timestamps alone do not tell two syncs apart that end between two looks
+        # Timestamps alone do not tell two syncs apart that end between two looks, and nothing one that a person cancels
+        # within the second of its trigger from one that was over before it.
+        by_history = attempt.record is not None and attempt.record["sync_id"] is not None
+        if not noted or not by_history or _was_over_at_once(ours[-1]):
+            return last
         # The last that it started, and what Fivetran made of it by putting it off.
         goes_on = next((place for place, run in enumerate(last) if run.status != "RESCHEDULED"), len(last))
         return last[: goes_on + 1]
 
     def _met_a_gap(self, attempt: Try) -> bool:
         return any(began <= attempt.ended and attempt.began <= ended for began, ended in self._gaps)
+
+
+def _was_over_at_once(run: Run) -> bool:
+    return run.ended_at is not None and run.ended_at - run.accepted_at < timedelta(seconds=1)
 
 
 def _words(runs: list[Run]) -> str:
