@@ -81,6 +81,9 @@ class Order:
     """An earlier try of the task, of which nothing is known, may have started it already: a sync that runs and may
     be that one is never stopped, and none is started after it."""
 
+    resumable: bool = False
+    """A later try of the task finds what this one has kept: what cannot be told now can be looked for then."""
+
     def __post_init__(self) -> None:
         """Refuse a policy that does not exist, which would otherwise be taken for the last one that does.
 
@@ -172,6 +175,9 @@ def start(
 ) -> Procedure[Start]:
     """Start the sync that is wanted, or find out why not.
 
+    What was changed for that is put back by whoever asked, when it ends or fails: only they know whether a sync may
+    still run, which pausing would stop.
+
     :param begun_at: when the whole wait began, if this is not its first start.
     :param keep: is told how far it has come, each time before and after a request that changes something.
     :raises FivetranRefused: (one of its kinds) a policy forbids to start.
@@ -192,14 +198,18 @@ def start(
     if undone.changes():
         keep(Progress(undo=undone))
     if changes:
-        yield from _change(order.connection_id, changes, undone, clock)
-    try:
-        if changes and order.resync:  # unpausing may have started a sync, which would be no re-sync
-            found = yield from _look(order.connection_id, clock)
-        return (yield from _begin(order, found, undone, clock, begun_at, keep))
-    except FivetranError:
-        yield from undo(order.connection_id, undone)
-        raise
+        try:
+            yield from ask_patiently(
+                change_connection(order.connection_id, changes), clock, patience=PATIENCE
+            )
+        except FivetranError as error:
+            if error.permanent:  # otherwise the change may have taken all the same
+                keep(Progress(undo=Undo()))
+            raise
+        yield Note(f"{order.connection_id}: set {changes}")
+    if changes and order.resync:  # unpausing may have started a sync, which would be no re-sync
+        found = yield from _look(order.connection_id, clock)
+    return (yield from _begin(order, found, undone, clock, begun_at, keep))
 
 
 def take_up(
@@ -234,27 +244,21 @@ def _check_deadline(order: Order, now: datetime, begun_at: datetime | None) -> N
         )
 
 
-def _change(connection_id: str, changes: Mapping[str, Any], undone: Undo, clock: Clock) -> Procedure[None]:
-    try:
-        yield from ask_patiently(change_connection(connection_id, changes), clock, patience=PATIENCE)
-    except FivetranError as error:
-        if not error.permanent:  # the change may have taken all the same
-            yield from undo(connection_id, undone)
-        raise
-    yield Note(f"{connection_id}: set {changes}")
+def undo(connection_id: str, undone: Undo) -> Procedure[bool]:
+    """Put back what a task changed. A failure to do so is said, and changes no verdict.
 
-
-def undo(connection_id: str, undone: Undo) -> Procedure[None]:
-    """Put back what a task changed. A failure to do so is said, and changes no verdict."""
+    :return: whether all is as it was.
+    """
     changes = undone.changes()
     if not changes:
-        return
+        return True
     try:
         yield from ask(change_connection(connection_id, changes))
     except FivetranError as error:
         yield Note(f"{connection_id}: could not put back {changes}, do it by hand: {error}", is_warning=True)
-    else:
-        yield Note(f"{connection_id}: put back {changes}")
+        return False
+    yield Note(f"{connection_id}: put back {changes}")
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,9 +292,11 @@ def _without_a_sync(order: Order, found: _Found) -> NotNeeded | Skipped | None:
             connection_id=connection.id,
             link=connection.link,
         )
-    if connection.is_syncing and order.when_running == "skip":
+    if not connection.is_syncing or _may_be_ours(order, connection):
+        return None
+    if order.when_running == "skip":
         return Skipped(_record(connection, "skipped"), "a sync is running, and when_running is 'skip'")
-    if connection.is_syncing and order.when_running == "fail":
+    if order.when_running == "fail":
         raise FivetranSyncRunning(
             f"a sync of {reports.name_of(connection)} is running, and when_running is 'fail'. "
             f"{connection.link}",

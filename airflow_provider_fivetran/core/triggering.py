@@ -156,7 +156,7 @@ class Trigger:
                 if (yield from self._shows((yield from self._look()))):
                     return True
             except FivetranError as error:
-                if error.permanent:
+                if error.permanent or self._order.resumable:
                     raise
                 raise self._uncertain(error) from error
         return (yield from self._was_there())
@@ -178,7 +178,7 @@ class Trigger:
         try:
             entries = yield from self._history()
         except FivetranError as error:
-            if error.permanent:
+            if error.permanent or self._order.resumable:
                 raise
             raise self._uncertain(error) from error
         return awaited_entry(self._ticket, entries or ()) is not None

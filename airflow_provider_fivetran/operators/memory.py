@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from airflow_provider_fivetran.operators.errand import Errand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -45,10 +46,18 @@ class Memo:
     """``None``: no sync of the task is under way, but the errand may say what to put back."""
     unanswered: bool = False
     """The trigger may have been sent; how Fivetran answered is not known."""
+    expired: bool = False
+    """The deadline has passed, and the sync was left running: a later try has a deadline of its own."""
     ended: SyncRecord | None = None
     """The task has done all it had to do, and well."""
     value: str | None = None
     """What it returned then."""
+
+    def from_now(self, now: datetime) -> Memo:
+        """The same, with all the time for the wait still to come."""
+        ticket = self.ticket and self.ticket.but(begun_at=now)
+        begun_at = now if self.ticket else None
+        return replace(self, errand=replace(self.errand, begun_at=begun_at), ticket=ticket, expired=False)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +65,7 @@ class Memo:
             "wanted": dict(self.wanted),
             "ticket": self.ticket and self.ticket.to_json(),
             "unanswered": self.unanswered,
+            "expired": self.expired,
             "ended": self.ended and self.ended.to_json(),
             "value": self.value,
         }
@@ -72,6 +82,7 @@ class Memo:
                 wanted=data["wanted"],
                 ticket=Ticket.from_json(data["ticket"]) if data["ticket"] else None,
                 unanswered=data["unanswered"] is True,
+                expired=data["expired"] is True,
                 ended=SyncRecord.from_json(data["ended"]) if data["ended"] else None,
                 value=data["value"],
             )
@@ -96,10 +107,16 @@ def wanted_by(order: Order) -> dict[str, Any]:
 
 
 class Memory:
-    """The notes of one task. What Airflow cannot read or keep is said in the log and stops nothing."""
+    """The notes of one task. What Airflow cannot read or keep is said in the log and stops nothing.
 
-    def __init__(self, context: Context) -> None:
+    :param retries: of the task, as its DAG has it.
+    """
+
+    def __init__(self, context: Context, retries: int | None) -> None:
         self._ti = context["ti"]
+        # Airflow gives a task that is cleared as many more tries as it has retries. Where those were changed
+        # meanwhile, the one difference may hide the other.
+        self._limits = [self._ti.max_tries, retries]
         self._store = context.get("task_state_store")
         self._failed: set[str] = set()
 
@@ -121,7 +138,7 @@ class Memory:
                 return Recalled(
                     Memo.from_json(noted["memo"]),
                     by_this_try=noted["try_number"] == self._ti.try_number,
-                    cleared=noted["max_tries"] != self._ti.max_tries,
+                    cleared=noted["limits"] != self._limits,
                 )
         return None
 
@@ -164,7 +181,7 @@ class Memory:
     def _note_of(self, memo: Memo) -> dict[str, Any]:
         return {
             "try_number": self._ti.try_number,
-            "max_tries": self._ti.max_tries,
+            "limits": self._limits,
             "memo": memo.to_json(),
         }
 

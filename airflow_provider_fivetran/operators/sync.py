@@ -215,9 +215,12 @@ class FivetranOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowException as error:
             out_of_time = type(error).__name__ == "TaskDeferralTimeout"
-            with self._hook() as hook, self._visit(context, hook) as visit:
-                visit.was_cut_off(out_of_time=out_of_time)
-            raise
+            with (
+                failing_at_once_when_pointless(),
+                self._hook() as hook,
+                self._visit(context, hook) as visit,
+            ):
+                return visit.was_cut_off(error, out_of_time=out_of_time)
 
     def on_kill(self) -> None:
         """Leave or stop the sync that this worker waits for, as wanted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, AirflowTaskTimeout, TaskDeferred
@@ -62,7 +63,7 @@ class Visit:
         self._context = context
         self._hook = hook
         self._order_of = order_of
-        self._memory = Memory(context)
+        self._memory = Memory(context, task.retries)
         self._memo = Memo(errand=Errand(connection_id=""))
         self._taken_up = False
 
@@ -70,15 +71,16 @@ class Visit:
 
     def begin(self, connection_id: str) -> str | None:
         """Start what is wanted, or go on with what an earlier try has begun, and see it to its end."""
-        order = self._order_of(connection_id)
+        order = self._order(connection_id)
         self._memo = Memo(errand=Errand(connection_id=connection_id))
         recalled = self._memory.recall()
         if recalled is None:
-            maybe_started = self._memory.may_hide_a_sync
-            return self._see_through(self._start(replace(order, maybe_started=maybe_started)))
+            # Where no note can last, "fail" may well have been obeyed by the try before this one.
+            hides = self._memory.may_hide_a_sync and (self._memory.lasts or order.when_running != "fail")
+            return self._see_through(self._start(replace(order, maybe_started=hides)))
         memo = recalled.memo
         if memo.wanted != wanted_by(order):
-            self._put_back(memo.errand, leaving_the_sync=True)
+            self._put_back(memo.errand, leaving_the_sync=memo.ticket is not None)
             self._task.log.info(
                 "What an earlier try of this task noted is about another sync: %s", memo.wanted
             )
@@ -89,6 +91,8 @@ class Visit:
             self._task.log.info("An earlier try of this task ended well, and its worker died right after it")
             self._push(memo.ended)
             return memo.value
+        if recalled.cleared or memo.expired:
+            memo = memo.from_now(utcnow())
         self._memo = memo
         if memo.ticket is None:
             return self._see_through(self._start(order))
@@ -98,28 +102,31 @@ class Visit:
         """Go on when the trigger has sent its event."""
         try:
             errand, outcome = Errand.from_event(event), read_event(event)
-        except FivetranError:
-            self.was_cut_off()
-            raise
+        except FivetranError as error:
+            return self.was_cut_off(error)
         recalled = self._memory.recall()
         self._memo = replace(recalled.memo, errand=errand) if recalled else Memo(errand=errand)
         if isinstance(outcome, BrokenOff):
-            self._put_back(errand, leaving_the_sync=True)
+            self._break_off(may_run=True)
             raise outcome.error
-        following = self._what_follows(outcome)
-        return self._conclude(outcome) if following is None else self._see_through(following)
+        return self._go_on_from(outcome)
 
-    def was_cut_off(self, *, out_of_time: bool = False) -> None:
-        """See to the connection when the wait has ended without an event of the trigger."""
+    def was_cut_off(self, error: Exception, *, out_of_time: bool = False) -> str | None:
+        """Go on, if its sync is over, although the wait has ended without an event; otherwise that is an error.
+
+        :raises Exception: the error.
+        """
         recalled = self._memory.recall()
-        if recalled is None:
-            return
-        self._memo = recalled.memo
+        if recalled is not None:
+            self._memo = recalled.memo
+        outcome = self._look_once(self._memo.ticket) if self._memo.ticket is not None else None
+        if outcome is not None:
+            return self._go_on_from(outcome)
         if out_of_time:
             self._end_at_the_deadline()
-            self._memory.forget()
         else:
-            self._put_back(self._memo.errand, leaving_the_sync=True)
+            self._break_off(may_run=True)
+        raise error
 
     def was_killed(self) -> None:
         """Airflow ends this process, within five seconds: see to the connection if nobody comes back to it."""
@@ -130,7 +137,7 @@ class Visit:
         elif self._is_to_be_stopped and may_be_stopped(state):
             self._stop(patience=PATIENCE_WHEN_KILLED)
         else:
-            self._put_back(self._memo.errand, leaving_the_sync=True)
+            self._put_back(self._memo.errand, leaving_the_sync=self._memo.ticket is not None)
 
     # --- its course ---------------------------------------------------------------------------------------
 
@@ -147,20 +154,36 @@ class Visit:
                 outcome = self._wait(begun.ticket)
                 following = self._what_follows(outcome)
         except FivetranError:
-            if self._memo.ticket is None:
-                self._memory.forget()
-            self._put_back(self._memo.errand, leaving_the_sync=True)
+            self._break_off()
             raise
         except AirflowTaskTimeout:
             if self._memo.ticket is None:
-                self._memory.forget()
-                self._put_back(self._memo.errand, leaving_the_sync=True)
+                self._break_off()
                 raise
             outcome = reports.timed_out(self._memo.ticket, "the task's execution_timeout passed", utcnow())
         return self._conclude(outcome)
 
+    def _break_off(self, *, may_run: bool = False) -> None:
+        """Put back what can be, and keep what a later try must know.
+
+        :param may_run: a sync of ours may still run even if no ticket for it is known here.
+        """
+        leaving = may_run or self._memo.ticket is not None
+        errand = self._memo.errand
+        if self._put_back(errand, leaving_the_sync=leaving):
+            errand = replace(errand, undo=Undo(pause=leaving and errand.undo.pause))
+        self._memo = replace(self._memo, errand=errand)
+        if self._memo.ticket is None and not errand.undo.changes():
+            self._memory.forget()
+        elif self._memo.wanted:
+            self._memory.keep(self._memo)
+
+    def _go_on_from(self, outcome: Outcome) -> str | None:
+        following = self._what_follows(outcome)
+        return self._conclude(outcome) if following is None else self._see_through(following)
+
     def _start(self, order: Order) -> Procedure[Start]:
-        self._memo = Memo(errand=self._memo.errand)
+        self._memo = Memo(errand=self._memo.errand, wanted=wanted_by(order))
         self._taken_up = False
         begun_at = self._memo.errand.begun_at
         return start(order, utcnow, begun_at=begun_at, keep=self._keeper(order))
@@ -170,7 +193,7 @@ class Visit:
         errand, unanswered = memo.errand, memo.unanswered
         if cleared and (unanswered or not self._still_runs(ticket)):
             # A person wants it to run again, and no sync of it is known to run.
-            self._memo = Memo(errand=replace(errand, begun_at=None, then_start_ours=False))
+            self._memo = Memo(errand=replace(errand, then_start_ours=False))
             return self._start(replace(order, maybe_started=unanswered))
         self._task.log.info("An earlier try of this task has begun already; going on with its sync")
         self._taken_up = True
@@ -182,9 +205,9 @@ class Visit:
         """Whether the sync of a task that was cleared is still under way."""
         if (
             self._task.when_killed == "stop"
-        ):  # whoever marked the task failed before may have to wait for that
+        ):  # as it may be at this moment, if the task was marked failed before
             self._hook.carry_out(let_it_be_stopped(ticket.connection_id, utcnow))
-        if self._hook.carry_out_to_pause(watch(ticket, utcnow, taken_up=True)) is not None:
+        if self._look_once(ticket) is not None:
             return False
         connection = self._hook.get_fivetran_connection(ticket.connection_id)
         may_be_starting = utcnow() < ticket.shows_by
@@ -195,10 +218,17 @@ class Visit:
             return self._hook.carry_out(watch(ticket, utcnow, taken_up=self._taken_up))
         if self._taken_up:
             # A sync may have ended long since; Airflow 3.3.2 now and then fails a task that resumes at once.
-            outcome = self._hook.carry_out_to_pause(watch(ticket, utcnow, taken_up=True))
+            outcome = self._look_once(ticket)
             if outcome is not None:
                 return outcome
         return self._defer(ticket)
+
+    def _look_once(self, ticket: Ticket) -> Outcome | None:
+        """What became of a sync of an earlier visit, if one look tells."""
+        try:
+            return self._hook.carry_out_to_pause(watch(ticket, utcnow, taken_up=True, key_has_worked=False))
+        except FivetranError:
+            return None
 
     def _defer(self, ticket: Ticket) -> NoReturn:
         self._memory.keep_through_deferral(self._memo)
@@ -227,7 +257,7 @@ class Visit:
             changed = {}
         else:
             return None
-        return self._start(replace(self._order_of(errand.connection_id), **NOT_AGAIN, **changed))
+        return self._start(replace(self._order(errand.connection_id), **NOT_AGAIN, **changed))
 
     # --- its end ------------------------------------------------------------------------------------------
 
@@ -235,14 +265,15 @@ class Visit:
         """Leave the record, put back what was changed, and end the task as the sync ended."""
         if isinstance(outcome, TriggerAgain):  # followed by another start, so not an end
             raise TypeError(outcome.message)
-        self._push(outcome.record)
         if isinstance(outcome, TimedOut):
             self._end_at_the_deadline()
         else:
             self._put_back(self._memo.errand)
+        self._push(outcome.record)
         error = error_of(outcome)
         if error is not None:
-            self._memory.forget()
+            if not isinstance(outcome, TimedOut):
+                self._memory.forget()
             raise error
         self._task.log.info("%s", outcome.message)
         return self._end_well(outcome.record, outcome.record.ended_at_text)
@@ -270,8 +301,10 @@ class Visit:
     def _end_at_the_deadline(self) -> None:
         if self._is_to_be_stopped:
             self._stop()
+            self._memory.forget()
         else:
-            self._put_back(self._memo.errand, leaving_the_sync=True)
+            self._memo = replace(self._memo, expired=True)
+            self._break_off(may_run=True)
 
     # --- its parts ----------------------------------------------------------------------------------------
 
@@ -280,6 +313,9 @@ class Visit:
         """Whether a sync of ours is under way that must not outlive the task."""
         ours = self._memo.ticket is not None and not self._memo.errand.then_start_ours
         return ours and self._task.when_killed == "stop"
+
+    def _order(self, connection_id: str) -> Order:
+        return replace(self._order_of(connection_id), resumable=self._memory.lasts)
 
     def _keeper(self, order: Order) -> Keep:
         """Notes how far a start has come, beside what had been changed before it."""
@@ -302,8 +338,11 @@ class Visit:
         errand = self._memo.errand
         self._hook.carry_out(stop(errand.connection_id, errand.undo, utcnow, **patience))
 
-    def _put_back(self, errand: Errand, *, leaving_the_sync: bool = False) -> None:
-        """Put back what the task changed. Whatever goes wrong with that, the verdict on the sync stands."""
+    def _put_back(self, errand: Errand, *, leaving_the_sync: bool = False) -> bool:
+        """Put back what the task changed. Whatever goes wrong with that, the verdict on the sync stands.
+
+        :return: whether all that was to be put back is as it was.
+        """
         undone = replace(errand.undo, pause=False) if leaving_the_sync else errand.undo
         if undone != errand.undo:
             self._task.log.warning(
@@ -311,11 +350,16 @@ class Visit:
                 errand.connection_id,
             )
         if not undone.changes():
-            return
+            return True
+        putting_back = partial(undo, errand.connection_id, undone)
         try:
-            self._hook.carry_out(undo(errand.connection_id, undone))
+            try:
+                return self._hook.carry_out(putting_back())
+            except AirflowTaskTimeout:  # it comes once, and must not change what has been decided by now
+                return self._hook.carry_out(putting_back())
         except Exception:  # reading the Airflow connection may fail in as many ways as there are backends
             self._task.log.exception("could not put back %s in %s", undone.changes(), errand.connection_id)
+            return False
 
     def _push(self, record: SyncRecord) -> None:
         self._context["ti"].xcom_push(key=RECORD_XCOM, value=record.to_json())

@@ -27,6 +27,7 @@ from airflow_provider_fivetran.core.models import SetupTest
 from airflow_provider_fivetran.core.starting import (
     NotNeeded,
     Order,
+    Progress,
     Skipped,
     Started,
     Undo,
@@ -62,8 +63,9 @@ def change(**fields):
     return f"PATCH c {json.dumps({**fields, 'run_setup_tests': False}, sort_keys=True)}"
 
 
-def begin(fivetran, *, begun_at=None, **policies):
-    return fivetran.drive(start(Order(connection_id="c", **policies), fivetran.clock, begun_at=begun_at))
+def begin(fivetran, *, begun_at=None, keep=lambda _progress: None, **policies):
+    order = Order(connection_id="c", **policies)
+    return fivetran.drive(start(order, fivetran.clock, begun_at=begun_at, keep=keep))
 
 
 def case(sentence, found, policies, requests):
@@ -415,30 +417,39 @@ def test_what_cannot_be_put_back_is_said_and_is_no_error(error):
 @pytest.mark.parametrize(
     "error", [FivetranForbidden("403"), FivetranRateLimited("429", retry_after=3600), CONFLICT]
 )
-def test_a_start_that_fails_puts_everything_back(error):
+def test_a_start_that_is_refused_leaves_to_put_back_what_it_had_changed(error):
+    kept = []
     fivetran = Fivetran(look=PAUSED, sync=error)
     with pytest.raises(type(error)):
-        begin(fivetran, when_paused="unpause_and_restore", schedule_type="manual", restore_schedule=True)
-    assert fivetran.requests[-1] == change(paused=True, schedule_type="auto")
+        begin(
+            fivetran,
+            keep=kept.append,
+            when_paused="unpause_and_restore",
+            schedule_type="manual",
+            restore_schedule=True,
+        )
+    assert kept[-1] == Progress(undo=Undo(pause=True, schedule_type="auto"))
 
 
-def test_a_change_whose_answer_was_lost_is_put_back():
+def test_a_change_whose_answer_was_lost_is_to_be_put_back():
+    kept = []
     fivetran = Fivetran(look=PAUSED, change=LOST)
     with pytest.raises(FivetranUnreachable):
-        begin(fivetran, when_paused="unpause_and_restore")
+        begin(fivetran, keep=kept.append, when_paused="unpause_and_restore")
     # It is tried for minutes; what cannot be told is put back.
-    tried, put_back = fivetran.requests[1:-1], fivetran.requests[-1]
-    assert len(tried) > 3
-    assert set(tried) == {change(paused=False)}
-    assert put_back == change(paused=True)
+    assert len(fivetran.requests) > 4
+    assert set(fivetran.requests[1:]) == {change(paused=False)}
+    assert kept[-1] == Progress(undo=Undo(pause=True))
 
 
 @pytest.mark.parametrize("error", [FivetranForbidden("403"), FivetranUnauthorized("401")])
 def test_a_change_that_was_refused_needs_no_putting_back(error):
+    kept = []
     fivetran = Fivetran(look=PAUSED, change=error)
     with pytest.raises(type(error)):
-        begin(fivetran, when_paused="unpause_and_restore")
+        begin(fivetran, keep=kept.append, when_paused="unpause_and_restore")
     assert fivetran.requests == [LOOK, change(paused=False)]
+    assert kept[-1] == Progress(undo=Undo())
 
 
 def test_of_two_tasks_in_one_what_was_found_first_is_put_back():
