@@ -60,6 +60,17 @@ live: $(STAMP)  ## a real Airflow whose workers, triggerers and scheduler are ki
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group live
 	@exec $(BIN)/python tests/live/disturb.py $(ARGS)
 
+BENCH := .venvs/bench
+$(BENCH)/.installed: $(STAMP)
+	@echo "installing into $(BENCH)"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(BENCH)
+	@$(UV) pip install --quiet --python $(BENCH)/bin/python --constraint constraints.txt --editable '.[bench,simulator]'
+	@touch $@
+
+.PHONY: bench
+bench: $(BENCH)/.installed  ## many waits, ours and a peer's, about an hour; ARGS="--counts 1,10,100 --load quick --only ours"
+	@exec $(BENCH)/bin/python -m benchmarks.waits $(ARGS)
+
 .PHONY: format
 format: $(STAMP)  ## let ruff format and fix what it can
 	$(BIN)/ruff format .
@@ -100,7 +111,7 @@ demo-ui: $(STAMP)  ## the same with Airflow's web interface, until Ctrl-C
 COMPILE = $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate pyproject.toml -
 .PHONY: constraints $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)
 constraints: $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)  ## resolve anew and rewrite the constraints files
-	@echo apache-airflow==$(AIRFLOW_NEWEST) | $(COMPILE) --extra demo --group dev --group live --output-file constraints.txt
+	@echo apache-airflow==$(AIRFLOW_NEWEST) | $(COMPILE) --extra demo --extra bench --group dev --group live --output-file constraints.txt
 
 $(AIRFLOW_OLDER:%=constraints/airflow-%.txt): constraints/airflow-%.txt:
 	@printf '%s\n' apache-airflow==$* $(PINS_$*) | $(COMPILE) --extra simulator --group test --output-file $@
@@ -108,7 +119,7 @@ $(AIRFLOW_OLDER:%=constraints/airflow-%.txt): constraints/airflow-%.txt:
 .PHONY: clean
 clean:  ## remove what was built, but no environment (`make clean-all` does)
 	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo
-	find airflow_provider_fivetran tests example_dags -name __pycache__ -type d -prune -exec rm -rf {} +
+	find airflow_provider_fivetran benchmarks tests example_dags -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: clean-all
 clean-all: clean
