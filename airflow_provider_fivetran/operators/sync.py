@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FivetranOperator"]
 
+# What Airflow 3 and Airflow 2 tell a task whose trigger has sent nothing until the limit of the deferral.
+OUT_OF_TIME = ("Trigger timeout", "Trigger/execution timeout")
+
 
 class FivetranOperator(BaseOperator):
     """Starts a Fivetran sync and succeeds only when that sync has ended well.
@@ -214,7 +217,7 @@ class FivetranOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowException as error:
-            out_of_time = type(error).__name__ == "TaskDeferralTimeout"
+            out_of_time = (next_kwargs or {}).get("error") in OUT_OF_TIME
             with (
                 failing_at_once_when_pointless(),
                 self._hook() as hook,

@@ -1,10 +1,13 @@
-"""A person ends a deferred task: what becomes of its sync, however long the triggerer takes and often it cancels."""
+"""A person or Airflow ends a task, in the triggerer or in a worker: what becomes of its sync and its connection."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from contextlib import suppress
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -13,13 +16,22 @@ import pytest
 from airflow_provider_fivetran import triggers
 from airflow_provider_fivetran.core.starting import Undo
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
-from airflow_provider_fivetran.simulator import SyncPlan
+from airflow_provider_fivetran.exceptions import FivetranSyncTimeout
+from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
+from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
-from stories import ID
+from stories import CONNECTION, ID, SYNC, Story, TaskInstance, TaskStateStore, execute
+
+try:  # Airflow 3
+    from airflow.sdk.execution_time.timeout import timeout as airflows_limit
+except ImportError:
+    from airflow.utils.timeout import timeout as airflows_limit
 
 # What the triggerer of Airflow 3.3.2 does with a trigger that a person's action removed, on each of its rounds.
 USER_ACTION = "__airflow_user_action__"
 ROUND = 0.05
+ENDLESS = SyncPlan(duration=3600)
+POLICIES = {"when_paused": "unpause_and_restore", "schedule_type": "manual", "restore_schedule": True}
 THE_TASK = SimpleNamespace(dag_id="d", run_id="r", task_id="task", map_index=-1, try_number=1)
 
 
@@ -91,6 +103,12 @@ async def killed(trigger):
         await asyncio.gather(*(asyncio.all_tasks() - others))
 
 
+def found(way):
+    """What the tasks here change in a connection."""
+    connection = way.sim.account.connection(ID)
+    return connection.paused, connection.schedule_type
+
+
 def syncs(way):
     return way.sim.runs(ID)[0].ended_at is None
 
@@ -142,8 +160,210 @@ async def test_a_task_that_goes_on_elsewhere_keeps_its_sync_and_its_changes(
     assert syncs(deferrable)
 
 
+async def test_a_deferred_task_that_was_set_to_success_keeps_its_sync(deferrable, asked):
+    asked.state = "success"
+    await killed(waiting(deferrable, "stop", Undo(pause=True, schedule_type="auto")))
+    assert syncs(deferrable)
+    assert found(deferrable) == (False, "auto")
+
+
 async def test_a_question_that_fails_is_said_and_stops_nothing(deferrable, asked, caplog, capsys):
     asked.state = RuntimeError("no supervisor")
     await killed(waiting(deferrable, "stop"))
     assert "no supervisor" in caplog.text + "".join(capsys.readouterr())
     assert syncs(deferrable)
+
+
+# --- in a worker ----------------------------------------------------------------------------------------------
+
+
+class KilledInstance(TaskInstance):
+    """The task instance of a worker that is being ended, on Airflow 3.
+
+    :param state: what Airflow's database says of the task; an error: how it fails to; a number: how many seconds
+        it takes for that.
+    """
+
+    def __init__(self, state, *, retries=0):
+        super().__init__()
+        self.max_tries = retries
+        self._state = state
+
+    def get_task_states(self, *, dag_id, run_ids, task_ids, map_index):
+        assert (dag_id, run_ids, task_ids, map_index) == (self.dag_id, [self.run_id], [self.task_id], -1)
+        if isinstance(self._state, Exception):
+            raise self._state
+        if isinstance(self._state, float):
+            threading.Event().wait(self._state)
+        return {self.run_id: {self.task_id: self._state}}
+
+
+class Store(TaskStateStore):
+    """Kept for as long as a test."""
+
+    def __init__(self):
+        self._kept = {}
+
+    def _read(self):
+        return self._kept
+
+    def _write(self, kept):
+        self._kept = kept
+
+
+@contextmanager
+def at_work(way, ti, waits, kind=FivetranOperator, *, store=None, **arguments):
+    """A task in its worker, which has come so far that it waits; at the end its connection is deleted."""
+    context = {"ti": ti, "task_instance": ti} | ({"task_state_store": store} if store else {})
+    task = way.make(kind, deferrable=False, **POLICIES, **arguments)
+    with ThreadPoolExecutor(1) as worker:
+        running = worker.submit(execute, task, context)
+        assert waits.wait(20)
+        try:
+            yield task
+        finally:
+            way.sim.faults.clear()
+            way.sim.delete(ID)  # in Airflow the process would end here
+            assert running.exception(timeout=30) is not None
+
+
+def waiting_for_a_sync(way):
+    """Is set when a task of this way has triggered and waits."""
+    way.add(ENDLESS, paused=True, schedule_type="auto")
+    waits = threading.Event()
+    way.heard.at("POST", SYNC, lambda: way.heard.at("GET", CONNECTION, waits.set, nth=2))
+    return waits
+
+
+STOPPED = ("PAUSED", (True, "auto"))
+LEFT = ("RUNNING", (False, "auto"))
+UNTOUCHED = ("RUNNING", (False, "manual"))
+
+
+@pytest.mark.at_once
+class TestAWorkerIsEnded:
+    @pytest.mark.parametrize(
+        ("state", "when_killed", "retries", "expected"),
+        [
+            ("failed", "stop", 2, STOPPED),
+            ("skipped", "stop", 2, STOPPED),
+            ("failed", "leave", 2, LEFT),
+            ("skipped", "leave", 2, LEFT),
+            ("success", "stop", 2, LEFT),
+            ("success", "leave", 2, LEFT),
+            ("restarting", "stop", 0, UNTOUCHED),
+            ("restarting", "leave", 0, UNTOUCHED),
+            ("running", "stop", 2, UNTOUCHED),
+            ("running", "leave", 2, UNTOUCHED),
+            ("running", "stop", 0, STOPPED),
+            ("running", "leave", 0, LEFT),
+            (None, "stop", 2, UNTOUCHED),
+            (None, "stop", 0, STOPPED),
+            (RuntimeError("no supervisor"), "stop", 2, UNTOUCHED),
+            (RuntimeError("no supervisor"), "stop", 0, STOPPED),
+            (RuntimeError("no supervisor"), "leave", 0, LEFT),
+        ],
+    )
+    def test_with_notes_for_its_next_try(self, blocking, state, when_killed, retries, expected):
+        ti, store = KilledInstance(state, retries=retries), Store()
+        with at_work(
+            blocking, ti, waiting_for_a_sync(blocking), store=store, when_killed=when_killed
+        ) as task:
+            task.on_kill()
+            assert (blocking.sim.runs(ID)[0].status, found(blocking)) == expected
+
+    @pytest.mark.parametrize(
+        ("state", "when_killed", "expected"),
+        [
+            ("running", "stop", STOPPED),
+            ("running", "leave", LEFT),
+            ("restarting", "stop", LEFT),
+            ("success", "stop", LEFT),
+            ("failed", "stop", STOPPED),
+        ],
+    )
+    def test_without_any_the_policy_holds_even_if_there_is_a_next_try(
+        self, blocking, state, when_killed, expected
+    ):
+        ti = KilledInstance(state, retries=2)
+        with at_work(blocking, ti, waiting_for_a_sync(blocking), when_killed=when_killed) as task:
+            task.on_kill()
+            assert (blocking.sim.runs(ID)[0].status, found(blocking)) == expected
+
+    @pytest.mark.parametrize(("when_killed", "expected"), [("stop", STOPPED), ("leave", LEFT)])
+    def test_where_airflow_cannot_be_asked_the_policy_holds(self, blocking, when_killed, expected):
+        ti = TaskInstance()
+        with at_work(blocking, ti, waiting_for_a_sync(blocking), when_killed=when_killed) as task:
+            task.on_kill()
+            assert (blocking.sim.runs(ID)[0].status, found(blocking)) == expected
+
+    @pytest.mark.parametrize(("retries", "expected"), [(2, UNTOUCHED), (0, STOPPED)])
+    def test_an_airflow_that_does_not_answer_is_not_waited_for(self, blocking, retries, expected):
+        ti, store = KilledInstance(10.0, retries=retries), Store()
+        with at_work(blocking, ti, waiting_for_a_sync(blocking), store=store, when_killed="stop") as task:
+            began = time.monotonic()
+            task.on_kill()
+            assert time.monotonic() - began < 5  # so long Airflow lets the process live
+            assert (blocking.sim.runs(ID)[0].status, found(blocking)) == expected
+
+    @pytest.mark.parametrize("when_killed", ["leave", "stop"])
+    def test_before_it_has_triggered_all_is_put_back(self, blocking, when_killed):
+        blocking.add(ENDLESS, paused=True, schedule_type="auto")
+        waits = looks_in_vain_after_the_change(blocking)
+        ti = KilledInstance("failed")
+        with at_work(blocking, ti, waits, FivetranResyncOperator, when_killed=when_killed) as task:
+            assert found(blocking) == (False, "manual")
+            task.on_kill()
+            assert found(blocking) == (True, "auto")
+            assert blocking.sim.runs(ID) == []
+
+
+def looks_in_vain_after_the_change(way):
+    """Is set when a task that has changed the connection looks at it, which fails from then on."""
+    waits = threading.Event()
+    failing = Fault("status", "GET", CONNECTION, status=503, times=None)
+
+    def changed():
+        way.sim.faults.add(failing)
+        way.heard.at("GET", CONNECTION, waits.set)
+
+    way.heard.at("PATCH", CONNECTION, changed)
+    return waits
+
+
+# --- at a deadline --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.at_once
+@pytest.mark.parametrize("when_killed", ["leave", "stop"])
+@pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
+def test_at_a_deadline_of_the_task(way, when_killed, limit):
+    way.add(ENDLESS, paused=True, schedule_type="auto")
+    story = way.sync(when_killed=when_killed, **POLICIES, **{limit: timedelta(seconds=1)})
+    story.failed(FivetranSyncTimeout, status="timed_out")
+    expected = STOPPED if when_killed == "stop" else LEFT
+    assert (way.sim.runs(ID)[0].status, found(way)) == expected
+
+
+@pytest.mark.parametrize("when_killed", ["leave", "stop"])
+def test_when_airflow_breaks_a_wait_off_at_the_execution_timeout(blocking, when_killed):
+    blocking.add(ENDLESS, paused=True, schedule_type="auto")
+    make = lambda: blocking.make(FivetranOperator, when_killed=when_killed, **POLICIES)  # noqa: E731
+    store = Store()
+    with airflows_limit(1):
+        story = blocking.tell(Story(blocking), make, task_state_store=store)
+    story.failed(FivetranSyncTimeout, "execution_timeout", status="timed_out")
+    expected = STOPPED if when_killed == "stop" else LEFT
+    assert (blocking.sim.runs(ID)[0].status, found(blocking)) == expected
+    if when_killed == "stop":
+        assert store.get("fivetran_errand") is None
+
+
+def test_when_airflow_breaks_a_start_off_at_the_execution_timeout(blocking):
+    blocking.add(ENDLESS, paused=True, schedule_type="auto")
+    looks_in_vain_after_the_change(blocking)
+    with pytest.raises(BaseException, match="Timeout") as caught, airflows_limit(1):
+        blocking.resync(**POLICIES)
+    assert type(caught.value).__name__ == "AirflowTaskTimeout"
+    assert found(blocking) == (True, "auto")
+    assert blocking.sim.runs(ID) == []

@@ -92,6 +92,7 @@ class Task:
         self._kind = kind
         self.arguments = arguments
         self._try_number, self._max_tries = 1, 2
+        self._left = TaskInstance()
 
     def lives(self, kind=None, **changed):
         """A try that comes to its end, whatever that is."""
@@ -102,14 +103,14 @@ class Task:
     def dies(self, **changed):
         """A try that is not heard of again once it waits."""
         task = self._way.make(self._kind, **{"deferrable": True} | self.arguments | changed)
-        ti = self._instance()
+        ti = self._left = self._instance()
         with pytest.raises((TaskDeferred, Died)):
             execute(task, {"ti": ti, "task_instance": ti, **self._context})
         return self
 
     def resumed(self, name, **arguments):
         """The continuation of a try that was deferred."""
-        task, ti = self._way.make(self._kind, **self.arguments), self._instance()
+        task, ti = self._way.make(self._kind, **self.arguments), self._left
         context = {"ti": ti, "task_instance": ti, **self._context}
         return task.resume_execution(name, arguments, context)
 
@@ -142,7 +143,7 @@ class TestWhatIsNoted:
     def test_while_a_sync_runs_its_ticket_and_what_to_put_back(self, way):
         way.add(ENDLESS, schedule_type="auto")
         task = Task(way, **RESTORED).dies()
-        assert (task.store.note["try_number"], task.store.note["max_tries"]) == (1, 2)
+        assert task.store.note["try_number"] == 1
         assert task.store.memo["ticket"]["connection_id"] == ID
         assert task.store.memo["errand"]["undo"] == {"pause": False, "schedule_type": "auto"}
         assert (task.store.memo["unanswered"], task.store.memo["ended"]) == (False, None)
@@ -351,6 +352,19 @@ class TestChanged:
         assert runs(way) == ["RUNNING"]
         assert way.sim.account.connection(ID).schedule_type == "auto"
 
+    def test_what_a_try_changed_that_never_triggered_is_put_back_whole(self, blocking):
+        blocking.add(SHORT, paused=True, schedule_type="auto")
+        blocking.sim.add_connection(OTHER, default_plan=SHORT)
+        task = Task(blocking, when_paused="unpause_and_restore", **RESTORED)
+        task.store.dies_at = lambda note: note["memo"]["ticket"] is None
+        task.dies()
+        task.store.dies_at = lambda note: False
+        blocking.sim.account.set_schedule_type(ID, "manual")  # as the request did that it died after
+        blocking.sim.unpause(ID)
+        assert task.retried().lives(connector_id=OTHER).error is None
+        connection = blocking.sim.account.connection(ID)
+        assert (connection.paused, connection.schedule_type) == (True, "auto")
+
     def test_other_tables_are_synced_again(self, way):
         way.add(LONGER, SHORT)
         task = Task(way, FivetranResyncOperator, scope={"shop": ["orders"]}).dies()
@@ -386,7 +400,10 @@ class TestAStoreThatFails:
     def test_is_said_once_and_stops_nothing(self, blocking, caplog, broken, said, plan):
         blocking.add(plan)
         task = Task(blocking)
-        task.store.broken = {broken}
+        if broken == "set":  # after what must be noted before anything is sent
+            blocking.heard.at("POST", SYNC, lambda: task.store.broken.add("set"))
+        else:
+            task.store.broken = {broken}
         story = task.lives()
         _ = story.ended_well() if plan is SHORT else story.failed(FivetranSyncFailed)
         warnings = [entry.getMessage() for entry in caplog.records if entry.levelname == "WARNING"]
@@ -396,7 +413,8 @@ class TestAStoreThatFails:
     def test_over_a_deferral_too(self, deferrable):
         deferrable.add(SHORT, schedule_type="auto")
         task = Task(deferrable, **RESTORED)
-        task.store.broken = {"get", "set", "delete"}
+        task.store.broken = {"get", "delete"}
+        deferrable.heard.at("POST", SYNC, lambda: task.store.broken.add("set"))
         task.lives().ended_well()
         assert deferrable.sim.account.connection(ID).schedule_type == "auto"
 
@@ -412,6 +430,52 @@ class TestAStoreThatFails:
         task = Task(way).dies()
         task.store.amend(lambda note: note.pop("memo"))
         task.retried().lives().ended_well()
+
+
+@pytest.mark.at_once
+class TestADeferralThatFails:
+    """The trigger sends no event: Airflow resumes the task only to let it fail."""
+
+    POLICIES = RESTORED | {"when_paused": "unpause_and_restore"}
+
+    @pytest.mark.parametrize("has_store", [True, False], ids=["store", "xcom"])
+    @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger/execution timeout"])
+    def test_out_of_time_a_sync_that_must_not_outlive_the_task_is_stopped(self, deferrable, has_store, error):
+        task = self._failed(deferrable, error, has_store=has_store, when_killed="stop")
+        assert self._is_as_found(deferrable, paused=True)
+        assert runs(deferrable) == ["PAUSED"]
+        assert task.store.note is None
+
+    @pytest.mark.parametrize("has_store", [True, False], ids=["store", "xcom"])
+    @pytest.mark.parametrize(
+        ("error", "when_killed"),
+        [("Trigger timeout", "leave"), ("Trigger failure", "leave"), ("Trigger failure", "stop")],
+    )
+    def test_otherwise_the_sync_goes_on_and_the_rest_is_put_back(
+        self, deferrable, has_store, error, when_killed
+    ):
+        self._failed(deferrable, error, has_store=has_store, when_killed=when_killed)
+        assert self._is_as_found(deferrable, paused=False)
+        assert runs(deferrable) == ["RUNNING"]
+
+    def test_a_retry_after_a_trigger_that_died_goes_on_with_its_sync(self, deferrable):
+        task = self._failed(deferrable, "Trigger failure", plan=SyncPlan(duration=1.5))
+        story = task.retried().lives().ended_well()
+        assert story.triggers == []
+        assert self._is_as_found(deferrable, paused=True)
+
+    def _failed(self, way, error, *, plan=ENDLESS, **arguments):
+        way.add(plan, paused=True, schedule_type="auto")
+        task = Task(way, **self.POLICIES, **arguments).dies()
+        with pytest.raises(Exception, match=error) as caught:
+            task.resumed("__fail__", error=error)
+        assert type(caught.value).__name__ in {"TaskDeferralTimeout", "TaskDeferralError"}
+        return task
+
+    @staticmethod
+    def _is_as_found(way, *, paused):
+        connection = way.sim.account.connection(ID)
+        return (connection.paused, connection.schedule_type) == (paused, "auto")
 
 
 def older(way, *kind, **arguments):
