@@ -14,12 +14,15 @@ __all__ = [
     "check_attempts",
     "check_choice",
     "check_delay",
+    "check_flag",
     "check_identified",
+    "check_text",
     "span_of",
 ]
 
 # Seconds. Asked more often than this, Fivetran refuses the whole account after minutes.
 SHORTEST_POLL = 0.05
+_NEVER_TEXT = (bool, int, float, bytes, list, tuple, dict, set)
 
 
 def check_choice(name: str, value: object, kind: object, *, optional: bool = False) -> None:
@@ -69,8 +72,13 @@ def check_identified(connector_id: object, connector_name: object, destination_n
 
     :raises ValueError: it is not.
     """
-    if isinstance(connector_id, str) and not connector_id.strip():
-        raise ValueError(f"connector_id is {connector_id!r}; allowed is the id of a Fivetran connection")
+    for name, value in (
+        ("connector_id", connector_id),
+        ("connector_name", connector_name),
+        ("destination_name", destination_name),
+    ):
+        if value is not None:
+            check_text(name, value)
     if connector_id is not None and connector_name is None and destination_name is None:
         return
     if connector_id is None and connector_name is not None and destination_name is not None:
@@ -80,6 +88,25 @@ def check_identified(connector_id: object, connector_name: object, destination_n
         f"connector_id is {connector_id!r}, connector_name is {connector_name!r}, "
         f"destination_name is {destination_name!r}"
     )
+
+
+def check_text(name: str, value: object) -> None:
+    """Check an argument that is a text. What another task returns is none yet, and is left alone.
+
+    :raises ValueError: it is empty, or can never become a text.
+    """
+    is_empty = isinstance(value, str) and not value.strip()
+    if is_empty or value is None or isinstance(value, _NEVER_TEXT):
+        raise ValueError(f"{name} is {value!r}; allowed is a text that is not empty")
+
+
+def check_flag(name: str, value: object, *, optional: bool = False) -> None:
+    """Check an argument that is True or False; ``"False"`` would otherwise be true.
+
+    :raises ValueError: it is neither.
+    """
+    if not isinstance(value, bool) and not (optional and value is None):
+        raise ValueError(f"{name} is {value!r}; allowed are True and False{' and None' if optional else ''}")
 
 
 def check_attempts(value: int) -> None:

@@ -20,7 +20,9 @@ from airflow_provider_fivetran.arguments import (
     SHORTEST_POLL,
     check_attempts,
     check_delay,
+    check_flag,
     check_identified,
+    check_text,
     span_of,
 )
 from airflow_provider_fivetran.clock import utcnow
@@ -129,6 +131,10 @@ class FivetranSensor(BaseSensorOperator):
             else deferrable
         )
         check_identified(connector_id, connector_name, destination_name)
+        check_text("fivetran_conn_id", fivetran_conn_id)
+        check_flag("deferrable", deferrable, optional=True)
+        check_flag("always_wait_when_syncing", always_wait_when_syncing)
+        check_flag("propagate_failures_forward", propagate_failures_forward)
         check_attempts(fivetran_retry_limit)
         check_delay(fivetran_retry_delay)
         if isinstance(completed_after_time, str) and "{" not in completed_after_time:

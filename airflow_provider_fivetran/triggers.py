@@ -126,7 +126,7 @@ class FivetranSyncTrigger(BaseTrigger):
                 await self._drive(stop(connection_id, undone, utcnow))
             else:
                 # Paused again, the connection would stop the very sync that is to be left.
-                await self._drive(undo(connection_id, _but_the_pause(undone)))
+                await self._drive(undo(connection_id, _but_the_pause(undone), utcnow))
         except Exception:
             self.log.exception(
                 "the task was ended, but its sync or its connection could not be dealt with; look there"

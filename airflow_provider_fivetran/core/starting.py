@@ -132,9 +132,12 @@ class Progress:
     unanswered: bool = False
     """The trigger may have been sent; how Fivetran answered is not known."""
     then_start_ours: bool = False
+    comes_before_a_change: bool = False
+    """A request that changes something follows: it must not be sent if this cannot be kept."""
 
 
-# Called before each step that must not be forgotten, and after it; what it is given is the newest state of things.
+# Called before each step that must not be forgotten, and after it, with the newest state of things. What it raises
+# ends the start.
 Keep: TypeAlias = Callable[[Progress], None]
 
 
@@ -184,8 +187,8 @@ def start(
     :raises FivetranTriggerUncertain: it cannot be told whether the trigger took.
     :raises FivetranApiError: Fivetran refused.
     """
-    _check_deadline(order, clock(), begun_at)
     found = yield from _look(order.connection_id, clock)
+    _check_deadline(order, found, begun_at)
     not_now = _without_a_sync(order, found)
     if not_now is not None:
         return not_now
@@ -195,9 +198,8 @@ def start(
         if not_now is not None:
             return not_now
     changes, undone = _changes(order, found.connection)
-    if undone.changes():
-        keep(Progress(undo=undone))
     if changes:
+        keep(Progress(undo=undone, comes_before_a_change=True))
         try:
             yield from ask_patiently(
                 change_connection(order.connection_id, changes), clock, patience=PATIENCE
@@ -231,10 +233,11 @@ def take_up(
     return (yield from _trigger(order, begun.ticket, begun.undo, clock, keep, maybe_sent=True))
 
 
-def _check_deadline(order: Order, now: datetime, begun_at: datetime | None) -> None:
+def _check_deadline(order: Order, found: _Found, begun_at: datetime | None) -> None:
     """A start that comes again, after a put-off or behind another sync, may come too late."""
-    limit = order.timeout or (HISTORICAL_TIMEOUT if order.resync else DEFAULT_TIMEOUT)
-    if begun_at is not None and now >= begun_at + limit:
+    is_historical = order.resync or found.connection.status.is_historical
+    limit = order.timeout or (HISTORICAL_TIMEOUT if is_historical else DEFAULT_TIMEOUT)
+    if begun_at is not None and found.now >= begun_at + limit:
         link = dashboard_link(order.connection_id)
         raise FivetranSyncTimeout(
             f"the wait for a Fivetran sync of {order.connection_id} reached its limit of {in_words(limit)} before "
@@ -244,16 +247,19 @@ def _check_deadline(order: Order, now: datetime, begun_at: datetime | None) -> N
         )
 
 
-def undo(connection_id: str, undone: Undo) -> Procedure[bool]:
+def undo(
+    connection_id: str, undone: Undo, clock: Clock, *, patience: timedelta = PATIENCE
+) -> Procedure[bool]:
     """Put back what a task changed. A failure to do so is said, and changes no verdict.
 
+    :param patience: how long to try while Fivetran cannot be reached.
     :return: whether all is as it was.
     """
     changes = undone.changes()
     if not changes:
         return True
     try:
-        yield from ask(change_connection(connection_id, changes))
+        yield from ask_patiently(change_connection(connection_id, changes), clock, patience=patience)
     except FivetranError as error:
         yield Note(f"{connection_id}: could not put back {changes}, do it by hand: {error}", is_warning=True)
         return False
@@ -393,7 +399,8 @@ def _trigger(
     order: Order, ticket: Ticket, undone: Undo, clock: Clock, keep: Keep, *, maybe_sent: bool = False
 ) -> Procedure[Started]:
     trigger = Trigger(order, ticket, clock, maybe_sent=maybe_sent)
-    keep(Progress(undo=undone, ticket=ticket.but(triggered_at=trigger.sent_at), unanswered=True))
+    sent = ticket.but(triggered_at=trigger.sent_at)
+    keep(Progress(undo=undone, ticket=sent, unanswered=True, comes_before_a_change=True))
     try:
         triggered_at = yield from trigger.pull()
     except FivetranError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_fivetran.core.endpoints import change_connection, get_connection
 from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.moments import in_words
-from airflow_provider_fivetran.core.steps import Note, Pause, ask
+from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_patiently
 
 if TYPE_CHECKING:
     from airflow_provider_fivetran.core.starting import Undo
@@ -48,7 +48,7 @@ def stop(
     if back == {"paused": True}:
         return
     try:
-        yield from ask(change_connection(connection_id, back))
+        yield from ask_patiently(change_connection(connection_id, back), clock, patience=patience)
     except FivetranError as error:
         yield _look_there(connection_id, error)
 

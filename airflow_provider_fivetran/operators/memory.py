@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.verdicts import SyncRecord
 from airflow_provider_fivetran.operators.errand import Errand
@@ -107,7 +108,10 @@ def wanted_by(order: Order) -> dict[str, Any]:
 
 
 class Memory:
-    """The notes of one task. What Airflow cannot read or keep is said in the log and stops nothing.
+    """The notes of one task.
+
+    Nothing is changed or triggered that could not be noted before. Any other failure of Airflow to read or keep
+    notes is said in the log and stops nothing.
 
     :param retries: of the task, as its DAG has it.
     """
@@ -142,8 +146,24 @@ class Memory:
                 )
         return None
 
+    def keep_before_a_change(self, memo: Memo) -> None:
+        """Note this, in place of what was noted before.
+
+        :raises FivetranError: Airflow cannot. Mostly the task was cleared, and another process stands in its place.
+        """
+        if self._store is None:
+            return
+        try:
+            self._store.set(KEY, self._note_of(memo), retention=KEPT)
+        except Exception as error:  # the store of Airflow may be anywhere, and fail in as many ways
+            raise FivetranError(
+                f"{memo.errand.connection_id}: nothing was changed or triggered, because Airflow's task state store "
+                f"cannot keep that it is about to be: {type(error).__name__}: {error}",
+                connection_id=memo.errand.connection_id,
+            ) from error
+
     def keep(self, memo: Memo) -> None:
-        """Note this, in place of what was noted before."""
+        """Note this, in place of what was noted before, if possible."""
         if self._store is None:
             return
         note = self._note_of(memo)

@@ -14,7 +14,9 @@ from airflow_provider_fivetran.arguments import (
     check_attempts,
     check_choice,
     check_delay,
+    check_flag,
     check_identified,
+    check_text,
     span_of,
 )
 from airflow_provider_fivetran.core.models import dashboard_link
@@ -168,6 +170,10 @@ class FivetranOperator(BaseOperator):
 
     def _check_arguments(self) -> None:
         check_identified(self.connector_id, self.connector_name, self.destination_name)
+        check_text("fivetran_conn_id", self.fivetran_conn_id)
+        check_flag("deferrable", self.deferrable)
+        check_flag("wait_for_completion", self.wait_for_completion)
+        check_flag("restore_schedule", self.restore_schedule)
         check_choice("when_running", self.when_running, WhenRunning)
         check_choice("when_rescheduled", self.when_rescheduled, WhenRescheduled)
         check_choice("when_paused", self.when_paused, WhenPaused)

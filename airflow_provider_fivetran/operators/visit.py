@@ -15,6 +15,7 @@ from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
 from airflow_provider_fivetran.core.moments import write_moment
 from airflow_provider_fivetran.core.starting import Skipped, Started, Undo, start, take_up, undo
+from airflow_provider_fivetran.core.steps import PATIENCE
 from airflow_provider_fivetran.core.stopping import PATIENCE_WHEN_KILLED, let_it_be_stopped, stop
 from airflow_provider_fivetran.core.ticket import HISTORICAL_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import SyncRecord, TimedOut, TriggerAgain
@@ -66,6 +67,7 @@ class Visit:
         self._memory = Memory(context, task.retries)
         self._memo = Memo(errand=Errand(connection_id=""))
         self._taken_up = False
+        self._last_act: Callable[[], None] | None = None
 
     # --- the ways into it ---------------------------------------------------------------------------------
 
@@ -86,7 +88,8 @@ class Visit:
             )
             return self._see_through(self._start(order))
         if memo.ended is not None:
-            if recalled.by_this_try or recalled.cleared:
+            only_triggered = memo.ended.status == "started" and self._task.wait_for_completion
+            if recalled.by_this_try or recalled.cleared or only_triggered:
                 return self._see_through(self._start(order))
             self._task.log.info("An earlier try of this task ended well, and its worker died right after it")
             self._push(memo.ended)
@@ -129,15 +132,22 @@ class Visit:
         raise error
 
     def was_killed(self) -> None:
-        """Airflow ends this process, within five seconds: see to the connection if nobody comes back to it."""
+        """Airflow ends this process, within five seconds: see to the connection if nobody comes back to it.
+
+        What the signal has interrupted goes on after this. It starts nothing any more then, and what it was about to
+        change is put back once more.
+        """
         ti = self._context["ti"]
         state = state_in_worker(ti)
         if will_be_retried(ti, state) and self._memory.lasts:
             self._task.log.info("The next try of this task goes on with its sync, which is left alone")
-        elif self._is_to_be_stopped and may_be_stopped(state):
-            self._stop(patience=PATIENCE_WHEN_KILLED)
+            # Where Airflow does not say so, it may not come back: what does no harm to the sync is put back.
+            self._last_act = (lambda: None) if state is not None else self._put_back_around_the_sync
+        elif self._task.when_killed == "stop" and may_be_stopped(state):
+            self._last_act = partial(self._stop_or_put_back, patience=PATIENCE_WHEN_KILLED)
         else:
-            self._put_back(self._memo.errand, leaving_the_sync=self._memo.ticket is not None)
+            self._last_act = self._put_back_around_the_sync
+        self._last_act()
 
     # --- its course ---------------------------------------------------------------------------------------
 
@@ -154,7 +164,10 @@ class Visit:
                 outcome = self._wait(begun.ticket)
                 following = self._what_follows(outcome)
         except FivetranError:
-            self._break_off()
+            if self._last_act is not None:
+                self._last_act()
+            else:
+                self._break_off()
             raise
         except AirflowTaskTimeout:
             if self._memo.ticket is None:
@@ -329,10 +342,27 @@ class Visit:
                 undo=progress.undo.and_earlier(earlier.undo),
                 then_start_ours=progress.then_start_ours,
             )
-            self._memo = Memo(errand=errand, wanted=wanted, ticket=ticket, unanswered=progress.unanswered)
-            self._memory.keep(self._memo)
+            memo = Memo(errand=errand, wanted=wanted, ticket=ticket, unanswered=progress.unanswered)
+            if progress.comes_before_a_change:
+                self._memory.keep_before_a_change(memo)
+            else:
+                self._memory.keep(memo)
+            self._memo = memo
+            if self._last_act is not None:
+                raise FivetranError(
+                    f"{order.connection_id}: Airflow ended the task while it was starting a sync"
+                )
 
         return keep
+
+    def _stop_or_put_back(self, **patience: timedelta) -> None:
+        if self._is_to_be_stopped:
+            self._stop(**patience)
+        else:
+            self._put_back_around_the_sync()
+
+    def _put_back_around_the_sync(self) -> None:
+        self._put_back(self._memo.errand, leaving_the_sync=self._memo.ticket is not None)
 
     def _stop(self, **patience: timedelta) -> None:
         errand = self._memo.errand
@@ -351,7 +381,8 @@ class Visit:
             )
         if not undone.changes():
             return True
-        putting_back = partial(undo, errand.connection_id, undone)
+        patience = timedelta(0) if self._last_act is not None else PATIENCE
+        putting_back = partial(undo, errand.connection_id, undone, utcnow, patience=patience)
         try:
             try:
                 return self._hook.carry_out(putting_back())

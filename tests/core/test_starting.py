@@ -402,16 +402,16 @@ def test_what_is_to_be_put_back(found, policies, back):
     assert undone.changes() == back
     assert Undo.from_json(json.loads(json.dumps(undone.to_json()))) == undone
     fivetran = Fivetran(change=IDLE)
-    fivetran.drive(undo("c", undone))
+    fivetran.drive(undo("c", undone, fivetran.clock))
     assert fivetran.requests == ([change(**back)] if back else [])
 
 
 @pytest.mark.parametrize("error", [LOST, FivetranForbidden("403"), FivetranApiError("400")])
 def test_what_cannot_be_put_back_is_said_and_is_no_error(error):
     fivetran = Fivetran(change=error)
-    fivetran.drive(undo("c", Undo(pause=True)))
-    assert len(fivetran.warnings) == 1
-    assert "could not put back {'paused': True}, do it by hand" in fivetran.warnings[0]
+    assert not fivetran.drive(undo("c", Undo(pause=True), fivetran.clock))
+    assert "could not put back {'paused': True}, do it by hand" in fivetran.warnings[-1]
+    assert fivetran.now <= at(120)
 
 
 @pytest.mark.parametrize(
@@ -439,7 +439,7 @@ def test_a_change_whose_answer_was_lost_is_to_be_put_back():
     # It is tried for minutes; what cannot be told is put back.
     assert len(fivetran.requests) > 4
     assert set(fivetran.requests[1:]) == {change(paused=False)}
-    assert kept[-1] == Progress(undo=Undo(pause=True))
+    assert kept[-1] == Progress(undo=Undo(pause=True), comes_before_a_change=True)
 
 
 @pytest.mark.parametrize("error", [FivetranForbidden("403"), FivetranUnauthorized("401")])
@@ -673,7 +673,7 @@ def test_a_start_that_comes_again_after_the_deadline_starts_nothing():
     fivetran = Fivetran(look=IDLE)
     with pytest.raises(FivetranSyncTimeout, match="nothing was started"):
         begin(fivetran, timeout=timedelta(hours=1), begun_at=at(-3601))
-    assert fivetran.requests == []
+    assert fivetran.requests == [LOOK]
 
 
 @pytest.mark.parametrize(
