@@ -335,7 +335,7 @@ class FivetranHook(BaseHook):
         :raises ValueError: a policy that does not exist, or is for the operator only.
         :raises FivetranRefused: (one of its kinds) a policy forbids to start.
         :raises FivetranTriggerUncertain: it cannot be told whether the trigger took.
-        :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for five minutes.
+        :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for two minutes.
         """
         for name, value, allowed in (
             ("when_running", when_running, ("attach", "restart", "fail")),

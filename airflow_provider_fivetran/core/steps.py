@@ -108,13 +108,13 @@ def patiently(
             failures += 1
             now = clock()
             retry_after = error.retry_after if isinstance(error, FivetranRateLimited) else None
-            again_at = now + pause_after_failed_reads(failures, QUICKEST, retry_after)
             limit = began_at + (with_refusals if isinstance(error, REFUSALS) else patience)
-            if (error.permanent and not isinstance(error, REFUSALS)) or again_at > limit:
+            helpless = error.permanent and not isinstance(error, REFUSALS)
+            if helpless or now + timedelta(seconds=retry_after or 0) >= limit:
                 raise
             if failures == 1:
                 yield Note(f"cannot ask Fivetran at the moment, asking again: {error}", is_warning=True)
-            yield Pause(again_at)
+            yield Pause(min(now + pause_after_failed_reads(failures, QUICKEST, retry_after), limit))
 
 
 def ask_pages(call: Call[Page[T]], *, most: int) -> Procedure[tuple[T, ...]]:
