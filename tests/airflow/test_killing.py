@@ -257,9 +257,9 @@ class TestAWorkerIsEnded:
             ("running", "leave", 2, UNTOUCHED),
             ("running", "stop", 0, STOPPED),
             ("running", "leave", 0, LEFT),
-            (None, "stop", 2, UNTOUCHED),
+            (None, "stop", 2, LEFT),
             (None, "stop", 0, STOPPED),
-            (RuntimeError("no supervisor"), "stop", 2, UNTOUCHED),
+            (RuntimeError("no supervisor"), "stop", 2, LEFT),
             (RuntimeError("no supervisor"), "stop", 0, STOPPED),
             (RuntimeError("no supervisor"), "leave", 0, LEFT),
         ],
@@ -297,7 +297,7 @@ class TestAWorkerIsEnded:
             task.on_kill()
             assert (blocking.sim.runs(ID)[0].status, found(blocking)) == expected
 
-    @pytest.mark.parametrize(("retries", "expected"), [(2, UNTOUCHED), (0, STOPPED)])
+    @pytest.mark.parametrize(("retries", "expected"), [(2, LEFT), (0, STOPPED)])
     def test_an_airflow_that_does_not_answer_is_not_waited_for(self, blocking, retries, expected):
         ti, store = KilledInstance(10.0, retries=retries), Store()
         with at_work(blocking, ti, waiting_for_a_sync(blocking), store=store, when_killed="stop") as task:
