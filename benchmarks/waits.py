@@ -13,6 +13,7 @@ import os
 import random
 import resource
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -193,21 +194,31 @@ def _steady_rate(fivetran: Fivetran, speed: float) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     _allow_many_sockets()
-    rows = []
-    for load in loads(options.duration).values():
-        for count in options.counts:
-            for who in CONTENDERS:
-                if options.load in {None, load.name} and options.only in {None, who}:
-                    print(f"{load.name}: {who}, {count} at once", file=sys.stderr, flush=True)
-                    try:
-                        rows.append(measure(load, who, count))
-                    except (TimeoutError, EOFError, BrokenProcessPool) as error:
-                        print(f"  gave up: {error!r}", file=sys.stderr, flush=True)
+    # Whoever ends a run early still gets what was measured, and leaves no process behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rows: list[Row] = []
+    try:
+        for load, count, who in _wanted(options):
+            print(f"{load.name}: {who}, {count} at once", file=sys.stderr, flush=True)
+            try:
+                rows.append(measure(load, who, count))
+            except (TimeoutError, EOFError, BrokenProcessPool) as error:
+                print(f"  gave up: {error!r}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("  stopped", file=sys.stderr, flush=True)
     command = "make bench" + (f' ARGS="{shlex.join(sys.argv[1:])}"' if sys.argv[1:] else "")
     print(markdown(rows, command))
     if options.write is not None:
         write(options.write, rows, command)
     return 0
+
+
+def _wanted(options: argparse.Namespace) -> Iterator[tuple[Load, int, str]]:
+    for load in loads(options.duration).values():
+        for count in options.counts:
+            for who in CONTENDERS:
+                if options.load in {None, load.name} and options.only in {None, who}:
+                    yield load, count, who
 
 
 def _parser() -> argparse.ArgumentParser:
