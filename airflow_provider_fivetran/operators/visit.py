@@ -222,9 +222,13 @@ class Visit:
             self._hook.carry_out(let_it_be_stopped(ticket.connection_id, utcnow))
         if self._look_once(ticket) is not None:
             return False
-        connection = self._hook.get_fivetran_connection(ticket.connection_id)
-        may_be_starting = utcnow() < ticket.shows_by
-        return connection.is_syncing or connection.is_rescheduled or may_be_starting
+        if utcnow() < ticket.shows_by:
+            return True
+        try:
+            connection = self._hook.get_fivetran_connection(ticket.connection_id)
+        except FivetranError:  # to wait for it is safe, and patient
+            return True
+        return connection.is_syncing or connection.is_rescheduled
 
     def _wait(self, ticket: Ticket) -> Outcome:
         if not self._task.deferrable:
