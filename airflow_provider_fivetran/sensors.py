@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
+    XComArg,
     conf,
 )
 
@@ -137,7 +138,7 @@ class FivetranSensor(BaseSensorOperator):
         check_flag("propagate_failures_forward", propagate_failures_forward)
         check_attempts(fivetran_retry_limit)
         check_delay(fivetran_retry_delay)
-        if isinstance(completed_after_time, str) and "{" not in completed_after_time:
+        if not isinstance(completed_after_time, XComArg) and "{" not in str(completed_after_time):
             _read_after(completed_after_time)
         self._frequency = chosen
         self._ticket: Ticket | None = None

@@ -8,7 +8,8 @@ __all__ = ["pause_after_failed_reads", "pause_between_looks"]
 
 QUICKEST = timedelta(seconds=2)
 USUAL = timedelta(seconds=15)
-SLOWEST_AFTER_FAILURE = timedelta(minutes=5)
+# The end of an outage is noticed so late at most.
+SLOWEST_AFTER_FAILURE = timedelta(minutes=1)
 # Fivetran counts requests by the hour: a wish for more than a day, in seconds, makes no sense.
 LONGEST_ASKED = 24 * 3600.0
 
@@ -33,7 +34,7 @@ def pause_after_failed_reads(
     *,
     slowest: timedelta = SLOWEST_AFTER_FAILURE,
 ) -> timedelta:
-    """The pause after so many failed reads in a row: doubling, up to five minutes unless said otherwise.
+    """The pause after so many failed reads in a row: doubling, up to a minute unless said otherwise.
 
     It is never shorter than the usual one, which may be the user's choice, nor than what Fivetran asks for.
 

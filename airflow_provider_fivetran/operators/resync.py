@@ -64,7 +64,12 @@ def _scope_of(scope: Mapping[str, Sequence[str]] | str | None) -> Mapping[str, S
             read = scope
     if read is None:
         return None
-    if isinstance(read, Mapping) and read and all(_are_names(tables) for tables in read.values()):
+    if (
+        isinstance(read, Mapping)
+        and read
+        and all(map(_is_name, read))
+        and all(map(_are_names, read.values()))
+    ):
         return read
     raise ValueError(
         f"scope is {scope!r}; allowed is a list of tables by schema, such as {{'shop': ['orders']}}, none empty"
@@ -72,4 +77,8 @@ def _scope_of(scope: Mapping[str, Sequence[str]] | str | None) -> Mapping[str, S
 
 
 def _are_names(tables: object) -> bool:
-    return isinstance(tables, list | tuple) and len(tables) > 0 and all(isinstance(t, str) for t in tables)
+    return isinstance(tables, list | tuple) and len(tables) > 0 and all(_is_name(table) for table in tables)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name.strip())

@@ -283,6 +283,8 @@ class Visit:
         if isinstance(outcome, TriggerAgain):  # followed by another start, so not an end
             raise TypeError(outcome.message)
         if isinstance(outcome, TimedOut):
+            if self._is_to_be_stopped:
+                outcome = replace(outcome, message=f"{outcome.message} It was told to stop.")
             self._end_at_the_deadline()
         else:
             self._put_back(self._memo.errand)

@@ -157,18 +157,18 @@ def test_two_outages_are_said_twice():
     assert len(fivetran.warnings) == 2
 
 
-def test_pauses_grow_in_an_outage_up_to_five_minutes():
+def test_pauses_grow_in_an_outage_up_to_a_minute():
     fivetran = Fivetran(look=[*[OUTAGE] * 20, DONE], history=(entry("completed", 2, 30),))
     wait(fivetran)
     assert fivetran.pauses == sorted(fivetran.pauses)
-    assert (fivetran.pauses[0], fivetran.pauses[-1]) == (pytest.approx(2, abs=0.1), 300)
+    assert (fivetran.pauses[0], fivetran.pauses[-1]) == (pytest.approx(2, abs=0.1), 60)
 
 
 def test_pauses_in_an_outage_begin_small_again_after_it():
     look = [*[OUTAGE] * 6, SYNCING, OUTAGE, DONE]
     fivetran = Fivetran(look=look, history=(entry("completed", 2, 30),))
     wait(fivetran)
-    assert fivetran.pauses[5] > 60
+    assert fivetran.pauses[5] >= 60
     assert fivetran.pauses[7] <= 15
 
 

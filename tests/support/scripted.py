@@ -11,7 +11,7 @@ from airflow_provider_fivetran.core.protocol import Answer, Call, Page
 from airflow_provider_fivetran.core.steps import Note, Pause, Procedure
 from facts import T0
 
-MOST_STEPS = 20_000
+MOST_STEPS = 40_000
 
 
 class Fivetran:
