@@ -398,18 +398,20 @@ def _may_be_ours(order: Order, connection: Connection) -> bool:
 def _trigger(
     order: Order, ticket: Ticket, undone: Undo, clock: Clock, keep: Keep, *, maybe_sent: bool = False
 ) -> Procedure[Started]:
-    trigger = Trigger(order, ticket, clock, maybe_sent=maybe_sent)
-    sent = ticket.but(triggered_at=trigger.sent_at)
-    keep(Progress(undo=undone, ticket=sent, unanswered=True, comes_before_a_change=True))
+    def note() -> None:
+        sent = ticket.but(triggered_at=trigger.sent_at)
+        keep(Progress(undo=undone, ticket=sent, unanswered=True, comes_before_a_change=True))
+
+    trigger = Trigger(order, ticket, clock, before_sending=note, maybe_sent=maybe_sent)
     try:
         triggered_at = yield from trigger.pull()
     except FivetranError:
         if not trigger.in_doubt:
             keep(Progress(undo=undone))
         raise
-    ticket = ticket.but(triggered_at=triggered_at)
-    keep(Progress(undo=undone, ticket=ticket))
-    return Started(ticket=ticket, undo=undone)
+    took = ticket.but(triggered_at=triggered_at)
+    keep(Progress(undo=undone, ticket=took))
+    return Started(ticket=took, undo=undone)
 
 
 def _id_of_the_running(ticket: Ticket, clock: Clock) -> Procedure[str | None]:

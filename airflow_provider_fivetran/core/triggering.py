@@ -26,6 +26,7 @@ from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask, ask_pages, patiently
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
@@ -74,14 +75,24 @@ def history_of(
 class Trigger:
     """One trigger, sent as often as it takes for Fivetran to have it exactly once."""
 
-    def __init__(self, order: Order, ticket: Ticket, clock: Clock, *, maybe_sent: bool = False) -> None:
+    def __init__(
+        self,
+        order: Order,
+        ticket: Ticket,
+        clock: Clock,
+        *,
+        before_sending: Callable[[], None] = lambda: None,
+        maybe_sent: bool = False,
+    ) -> None:
         """Prepare a trigger.
 
+        :param before_sending: is called each time before it is sent, which what it raises prevents.
         :param maybe_sent: another process, which took the ticket, may have sent it already.
         """
         self._order = order
         self._ticket = ticket
         self._clock = clock
+        self._before_sending = before_sending
         self._restarts = ticket.sync_state == "syncing"
         self.sent_at = (maybe_sent and ticket.triggered_at) or self._server_now()
         """By Fivetran's clock: the time of the first attempt. What ended before it is not ours."""
@@ -93,6 +104,7 @@ class Trigger:
         if self.in_doubt and (yield from self._took_before()):
             return self.sent_at
         for _ in range(MOST_TRIGGERS):
+            self._before_sending()
             try:
                 answer = yield from ask(self._call())
             except FivetranConflict as error:

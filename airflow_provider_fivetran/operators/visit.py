@@ -349,15 +349,18 @@ class Visit:
                 then_start_ours=progress.then_start_ours,
             )
             memo = Memo(errand=errand, wanted=wanted, ticket=ticket, unanswered=progress.unanswered)
+            ended = FivetranError(
+                f"{order.connection_id}: Airflow ended the task while it was starting a sync"
+            )
             if progress.comes_before_a_change:
+                if self._last_act is not None:  # and so that change is none to be noted
+                    raise ended
                 self._memory.keep_before_a_change(memo)
             else:
                 self._memory.keep(memo)
             self._memo = memo
             if self._last_act is not None:
-                raise FivetranError(
-                    f"{order.connection_id}: Airflow ended the task while it was starting a sync"
-                )
+                raise ended
 
         return keep
 

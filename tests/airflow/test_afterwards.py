@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_fivetran.core import starting, triggering
 from airflow_provider_fivetran.exceptions import (
@@ -18,10 +19,11 @@ from airflow_provider_fivetran.exceptions import (
     FivetranSyncTimeout,
     FivetranTriggerUncertain,
 )
-from airflow_provider_fivetran.operators import FivetranResyncOperator, visit
+from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator, visit
+from airflow_provider_fivetran.sensors import FivetranSensor
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
-from stories import ID, SYNC, TaskInstance, eventually
-from tries import CHANGE, Died, Task
+from several_tries import CHANGE, Died, Task
+from stories import CONNECTION, ID, SYNC, TaskInstance, eventually
 
 try:  # Airflow 3
     from airflow.sdk.execution_time.timeout import timeout as airflows_limit
@@ -30,6 +32,7 @@ except ImportError:
 
 SHORT = SyncPlan(duration=0.3)
 LONGER = SyncPlan(duration=0.8)
+A_WHILE = SyncPlan(duration=1.5)
 LONG = SyncPlan(duration=2.5)
 ENDLESS = SyncPlan(duration=3600)
 BAD = SyncPlan(duration=0.3, outcome="failure", reason="the source is locked")
@@ -170,6 +173,14 @@ class TestItsOwnSyncIsTaken:
         task = Task(way, when_running=when_running)
         task.dies()
         task.store.broken = {"get"}
+        assert task.retried().lives().ended_well().triggers == []
+        assert runs(way) == ["COMPLETED"]
+
+    def test_when_another_version_wrote_the_note(self, way, when_running):
+        way.add(LONGER)
+        task = Task(way, when_running=when_running)
+        task.dies()
+        task.store.amend(lambda memo: memo.pop("errand"))
         assert task.retried().lives().ended_well().triggers == []
         assert runs(way) == ["COMPLETED"]
 
@@ -345,19 +356,29 @@ class KilledInstance(TaskInstance):
 
 @pytest.fixture
 def killed_at(blocking):
-    """Run a task that gets Airflow's signal while Fivetran takes a second to answer a request."""
+    """Run a task that gets Airflow's signal while Fivetran takes its time to answer a request."""
     usual = signal.getsignal(signal.SIGTERM)
 
-    def run(method, path, *, state, **arguments):
+    def run(method, path, *, state, nth=1, **arguments):
         blocking.sim.switches.update(stop_lag=0)
-        blocking.add(LONG, paused=True, schedule_type="auto")
-        blocking.sim.faults.add(Fault("slow", method, path, delay=1))
-        blocking.heard.at(method, path, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        blocking.add(A_WHILE, paused=True, schedule_type="auto")
+        blocking.sim.faults.add(Fault("slow", method, path, delay=0.6))
+        blocking.heard.at(method, path, lambda: os.kill(os.getpid(), signal.SIGTERM), nth=nth)
         task = Task(blocking, **PAUSES_AGAIN, **RESTORES, **arguments)
-        task.ti = KilledInstance()
-        task.ti.state, task.ti.max_tries = state, 2
+        if state is None:  # before Airflow 3
+            task.store = None
+        else:
+            task.ti = KilledInstance()
+            task.ti.state, task.ti.max_tries = state, 2
         at_work = task.make()
-        signal.signal(signal.SIGTERM, lambda *_: at_work.on_kill())
+
+        def end_it(*_):
+            at_work.on_kill()
+            if (method, path) == CHANGE:  # which Fivetran may just as well carry out after all that
+                blocking.sim.unpause(ID)
+                blocking.sim.account.set_schedule_type(ID, "manual")
+
+        signal.signal(signal.SIGTERM, end_it)
         task.make = lambda: at_work
         story = task.lives().failed(FivetranError, "Airflow ended the task")
         del task.make
@@ -374,6 +395,13 @@ def test_a_task_marked_failed_while_it_unpauses_triggers_nothing_any_more(blocki
     assert (found(blocking), runs(blocking)) == ((True, "auto"), [])
 
 
+@pytest.mark.parametrize("when_killed", ["leave", "stop"])
+def test_nor_does_one_of_which_airflow_tells_and_keeps_nothing(blocking, killed_at, when_killed):
+    _, story = killed_at(*CHANGE, state=None, when_killed=when_killed)
+    assert story.triggers == []
+    assert (found(blocking), runs(blocking)) == ((True, "auto"), [])
+
+
 @pytest.mark.parametrize(
     ("when_killed", "expected"),
     [("stop", ((True, "auto"), ["PAUSED"])), ("leave", ((False, "auto"), ["RUNNING"]))],
@@ -386,6 +414,16 @@ def test_a_task_marked_failed_while_it_triggers_has_its_sync_stopped_or_left(
     assert (found(blocking), runs(blocking)) == expected
 
 
+@pytest.mark.parametrize("when_killed", ["leave", "stop"])
+def test_a_task_marked_failed_while_it_looks_whether_its_trigger_took_sends_no_other(
+    blocking, killed_at, when_killed
+):
+    blocking.sim.faults.add(Fault("reset", "POST", SYNC))
+    _, story = killed_at("GET", CONNECTION, nth=2, state="failed", when_killed=when_killed)
+    assert len(story.triggers) == 1
+    assert runs(blocking) == []
+
+
 @pytest.mark.parametrize(("method", "path"), [CHANGE, ("POST", SYNC)])
 def test_a_task_cleared_while_it_starts_leaves_all_to_its_next_try(blocking, killed_at, method, path):
     task, story = killed_at(method, path, state="restarting", when_running="restart", when_killed="stop")
@@ -393,3 +431,62 @@ def test_a_task_cleared_while_it_starts_leaves_all_to_its_next_try(blocking, kil
     assert found(blocking) == (False, "manual")
     task.retried().lives().ended_well()
     assert (found(blocking), runs(blocking)) == ((True, "auto"), ["COMPLETED"])
+
+
+# --- tasks that would end oddly are refused before ------------------------------------------------------------
+
+A_TEXT, A_FLAG = "a text that is not empty", "True and False"
+NO_TEXTS = ["", "  ", 5, True, b"c", ["c"], {"id": "c"}]
+WRONG = [
+    *[("connector_id", value, A_TEXT) for value in NO_TEXTS],
+    *[("connector_name", value, A_TEXT) for value in NO_TEXTS],
+    *[("destination_name", value, A_TEXT) for value in NO_TEXTS],
+    *[("fivetran_conn_id", value, A_TEXT) for value in [*NO_TEXTS, None]],
+    *[("deferrable", value, A_FLAG) for value in ("False", "no", 0, 1)],
+    *[("fivetran_retry_limit", value, "a whole number of 1 or more") for value in (0, True, "3", 1.5)],
+    *[("fivetran_retry_delay", value, "a number of seconds of at least 0") for value in (-1, "1", True)],
+]
+WRONG_FOR_OPERATORS = [
+    *[("wait_for_completion", value, A_FLAG) for value in ("no", "False", None, 0)],
+    *[("restore_schedule", value, A_FLAG) for value in ("yes", 1, None)],
+]
+WRONG_FOR_SENSORS = [
+    *[("always_wait_when_syncing", value, A_FLAG) for value in ("no", None, 1)],
+    *[("propagate_failures_forward", value, A_FLAG) for value in ("no", None, 1)],
+    ("poke_interval", "60", "a timedelta or a number of seconds of at least 0.05"),
+    ("completed_after_time", "yesterday", "a datetime or a text such as"),
+    ("completed_after_time", 5, "a datetime or a text such as"),
+]
+OPERATORS = [FivetranOperator, FivetranResyncOperator]
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("kind", "name", "value", "allowed"),
+        [
+            *[(kind, *wrong) for wrong in WRONG for kind in [*OPERATORS, FivetranSensor]],
+            *[(kind, *wrong) for wrong in WRONG_FOR_OPERATORS for kind in OPERATORS],
+            *[(FivetranSensor, *wrong) for wrong in WRONG_FOR_SENSORS],
+        ],
+    )
+    def test_that_are_wrong_are_refused_with_what_is_allowed(self, kind, name, value, allowed):
+        names = {"connector_name": "shop", "destination_name": "warehouse"}
+        named = names if name in names else {"connector_id": ID}
+        with pytest.raises(ValueError, match=f"^{re.escape(f'{name} is {value!r}; allowed ')}") as caught:
+            kind(**{"task_id": "t"} | named | {name: value})
+        assert allowed in str(caught.value)
+
+    @pytest.mark.parametrize("kind", [*OPERATORS, FivetranSensor])
+    @pytest.mark.parametrize("names", [("connector_id",), ("connector_name", "destination_name")])
+    def test_may_be_templates_or_what_other_tasks_return(self, kind, names):
+        with DAG("d", schedule=None):
+            before = FivetranOperator(task_id="before", connector_id=ID)
+            one = kind(task_id="one", fivetran_conn_id="{{ x }}", **dict.fromkeys(names, "{{ x }}"))
+            two = kind(task_id="two", fivetran_conn_id=before.output, **dict.fromkeys(names, before.output))
+        assert one.upstream_task_ids == set()
+        assert two.upstream_task_ids == {"before"}
+
+    @pytest.mark.parametrize("kind", [*OPERATORS, FivetranSensor])
+    @pytest.mark.parametrize("value", [None, True, False])
+    def test_for_waiting_in_the_triggerer_may_be_unset(self, kind, value):
+        assert kind(task_id="t", connector_id=ID, deferrable=value).deferrable is bool(value)

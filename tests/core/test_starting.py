@@ -12,6 +12,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranConflict,
     FivetranConnectionBroken,
     FivetranConnectionPaused,
+    FivetranError,
     FivetranForbidden,
     FivetranNotFound,
     FivetranRateLimited,
@@ -798,7 +799,7 @@ def test_a_sync_that_another_process_has_triggered_is_not_triggered_again(found,
     assert SYNC not in fivetran.requests
     assert started.ticket == BEGUN.ticket
     assert started.undo == BEGUN.undo
-    assert [progress.unanswered for progress in kept] == [True, False]
+    assert [progress.unanswered for progress in kept] == [False]
 
 
 def test_a_trigger_that_another_process_did_not_come_to_send_is_sent():
@@ -849,6 +850,19 @@ def test_what_may_have_been_triggered_is_noted_before_the_trigger_is_sent():
     assert sent == "sent"
     assert (before.unanswered, after.unanswered) == (True, False)
     assert before.ticket.taken_at == after.ticket.taken_at
+
+
+def test_a_trigger_is_sent_again_only_if_that_may_be():
+    def only_once(progress):
+        if kept:
+            raise FivetranError("no more")
+        kept.append(progress)
+
+    kept = []
+    fivetran = Fivetran(look=IDLE, sync=FivetranUnreachable("lost"))
+    with pytest.raises(FivetranError, match="no more"):
+        fivetran.drive(start(Order(connection_id="c"), fivetran.clock, keep=only_once))
+    assert fivetran.requests.count(SYNC) == 1
 
 
 def test_a_key_that_is_refused_for_minutes_while_a_trigger_is_looked_for_is_the_error():
