@@ -218,7 +218,7 @@ class Visit:
         """Whether the sync of a task that was cleared is still under way."""
         if (
             self._task.when_killed == "stop"
-        ):  # as it may be at this moment, if the task was marked failed before
+        ):  # which may be going on, if the task was marked failed just before
             self._hook.carry_out(let_it_be_stopped(ticket.connection_id, utcnow))
         if self._look_once(ticket) is not None:
             return False
@@ -349,9 +349,7 @@ class Visit:
                 then_start_ours=progress.then_start_ours,
             )
             memo = Memo(errand=errand, wanted=wanted, ticket=ticket, unanswered=progress.unanswered)
-            ended = FivetranError(
-                f"{order.connection_id}: Airflow ended the task while it was starting a sync"
-            )
+            ended = FivetranError(f"{order.connection_id}: Airflow ended the task while it started a sync")
             if progress.comes_before_a_change:
                 if self._last_act is not None:  # and so that change is none to be noted
                     raise ended
