@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_fivetran.simulator import Run, Simulator
+    from airflow_provider_fivetran.simulator import Request, Run, Simulator
     from tries import Task, Try
 
 # Where a try may end red without a sync having failed: it never came to start one.
@@ -29,6 +30,8 @@ WORDS = {
     # How a sync ended that was stopped right before the connection was paused, only a history can tell.
     "paused": {"CANCELED", "INCOMPLETE", "PAUSED", "RESCHEDULED"},
 }
+# A busy machine, or the death of the worker, may swallow one answer or two that the simulator has given.
+LOOKS_THAT_TELL = 3
 Gap = tuple[datetime, datetime]
 
 
@@ -109,7 +112,7 @@ class Judge:
         put_off = sum(run.status == "RESCHEDULED" for run in errand.known())
         allowed = 1 + put_off + self._forgotten(task, errand)
         if len(ours) > allowed:
-            return f"{allowed} syncs of its own were in order, but it started {_words(ours)}"
+            return f"{allowed} of its own were in order, but it started {_words(ours)} of {_words(errand.known())}"
         return None
 
     def _forgotten(self, task: Task, errand: Errand) -> int:
@@ -119,34 +122,42 @@ class Judge:
         in a worker wants another sync unless one runs.
         """
         return sum(
-            not self._saw_a_sync(task, later)
+            not self._saw_a_sync(task, errand, later)
             for earlier, later in zip(errand.tries, errand.tries[1:], strict=False)
             if earlier.was_cleared or not task.fate.has_store
         )
 
-    def _saw_a_sync(self, task: Task, attempt: Try) -> bool:
-        """Whether a sync was running whenever this try may have looked for the first time."""
-        looks = (
-            request
-            for request in list(self._sim.requests)
-            if request.at >= attempt.began
-            and request.method == "GET"
-            and re.search(rf"/connections/{task.connection_id}$", request.path)
-        )
-        for look in looks:
-            if not self._was_syncing(task, look.at):
+    def _saw_a_sync(self, task: Task, errand: Errand, later: Try) -> bool:
+        """Whether a sync was running whenever this try, or those after it, may have looked for the first time.
+
+        That must be a sync of the task's own where it has noted which one that is.
+        """
+        seen = errand.ours() if task.fate.has_store else errand.known()
+        answered = 0
+        for look in self._looks(task, errand):
+            if look.at < later.began:
+                continue
+            if not any(_was_running(run, look.at) for run in seen):
                 return False
-            if look.fault is None and look.status == 200:
+            answered += look.fault is None and look.status == HTTPStatus.OK
+            if answered == LOOKS_THAT_TELL:
                 return True
         return False
 
-    def _was_syncing(self, task: Task, at: datetime) -> bool:
-        return any(
-            run.started_at is not None
-            and run.started_at <= at
-            and (run.ended_at is None or run.ended_at > at)
-            for run in self._sim.runs(task.connection_id)
+    def _looks(self, task: Task, errand: Errand) -> Iterator[Request]:
+        return (
+            request
+            for request in self._asked(task, errand)
+            if request.method == "GET" and request.path.endswith(f"/connections/{task.connection_id}")
         )
+
+    def _asked(self, task: Task, errand: Errand) -> list[Request]:
+        about_it = re.compile(rf"/connections/{task.connection_id}(/|$)")
+        return [
+            request
+            for request in list(self._sim.requests)
+            if errand.began <= request.at <= errand.ended and about_it.search(request.path)
+        ]
 
     # --- a wrong verdict ------------------------------------------------------------------------------------
 
@@ -166,12 +177,8 @@ class Judge:
         if verdict == "FivetranUnauthorized" and not self._met_a_gap(attempt):
             return "FivetranUnauthorized, but at each moment it had a key that Fivetran took"
         if verdict in NOT_BEGUN:
-            # What an earlier try started is not known to this one where nothing is noted.
-            awaited = [
-                run
-                for run in ours
-                if run.status != "RESCHEDULED" and (task.fate.has_store or run.accepted_at >= attempt.began)
-            ]
+            since = _known_since(task, errand, attempt)
+            awaited = [run for run in ours if run.status != "RESCHEDULED" and run.accepted_at >= since]
             return f"{verdict}, but it had started {_words(awaited)}" if awaited else None
         return f"ended with {verdict!r}"
 
@@ -192,10 +199,7 @@ class Judge:
     def _triggered_in_vain(self, task: Task, errand: Errand, attempt: Try) -> bool:
         """Whether Fivetran took its trigger and started nothing, as it does where the connection is paused."""
         return not errand.ours(attempt.ended) and any(
-            errand.began <= request.at <= attempt.ended
-            and request.method == "POST"
-            and request.path.endswith(f"/connections/{task.connection_id}/sync")
-            for request in list(self._sim.requests)
+            request.method == "POST" and request.at <= attempt.ended for request in self._asked(task, errand)
         )
 
     def _awaited(self, task: Task, errand: Errand, attempt: Try) -> list[Run]:
@@ -216,6 +220,18 @@ class Judge:
 
     def _met_a_gap(self, attempt: Try) -> bool:
         return any(began <= attempt.ended and attempt.began <= ended for began, ended in self._gaps)
+
+
+def _known_since(task: Task, errand: Errand, attempt: Try) -> datetime:
+    """From when on a try knows what was started: an earlier one's sync, only where that was noted and not given up."""
+    if not task.fate.has_store:
+        return attempt.began
+    before = [earlier for earlier in errand.tries if earlier.ended <= attempt.began and earlier.was_cleared]
+    return before[-1].ended if before else errand.began
+
+
+def _was_running(run: Run, at: datetime) -> bool:
+    return run.started_at is not None and run.started_at <= at and (run.ended_at is None or run.ended_at > at)
 
 
 def _was_over_at_once(run: Run) -> bool:

@@ -107,6 +107,10 @@ class Life:
         assert self._death is not None
         return self._death.how  # type: ignore[return-value]
 
+    @property
+    def was_told_to_stop(self) -> bool:
+        return self._left is not None
+
     def go_on(self) -> None:
         if self._is_over:
             raise WorkerDied
@@ -359,6 +363,8 @@ class Airflow:
             outcome = Outcome("badly", type(failure).__name__)
         except WorkerDied:
             return Outcome(life.end, is_conclusion=False)
+        if life.was_told_to_stop and outcome.error == "FivetranError":
+            return Outcome(life.end, is_conclusion=False)  # it broke off what it had begun
         if life.outlives_its_work():
             return outcome
         return Outcome(life.end, outcome.error, is_conclusion=outcome.deferral is None)
