@@ -101,7 +101,7 @@ class TestEnds:
         def tell(way):
             way.add(SyncPlan(duration=0.2, queue_delay=1.2), succeeded_at=ago(hours=1))
             story = way.sync().ended_well()
-            assert len(story.sent("GET", CONNECTION)) > 5
+            assert len(story.sent("GET", CONNECTION)) > 3
             return story
 
         compare(tell, ways)
