@@ -127,6 +127,7 @@ class Tale:
         )
 
 
+@pytest.mark.timeout(600)  # each point of a task that is put off takes seconds
 @pytest.mark.parametrize("deferrable", [False, True], ids=["blocking", "deferrable"])
 @pytest.mark.parametrize("name", CASES)
 def test_killed_at_each_point(ways, name, deferrable):
