@@ -330,7 +330,7 @@ class FivetranHook(BaseHook):
         :param when_broken: its setup is broken: try, run the setup tests first, or an error.
         :param timeout: limit of the wait; unset: 24 hours, 7 days for a historical sync.
         :param start_timeout: within this the sync must show itself; 1 hour.
-        :param poll_frequency: pause between two looks; unset: chosen by the age of the wait.
+        :param poll_frequency: pause between two looks; unset: chosen, at most 15 s.
         :return: the ticket to give to :meth:`wait_for_sync`.
         :raises ValueError: a policy that does not exist, or is for the operator only.
         :raises FivetranRefused: (one of its kinds) a policy forbids to start.

@@ -26,6 +26,7 @@ from airflow_provider_fivetran.killing import has_ended, may_be_stopped, state_i
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 
+    from airflow_provider_fivetran.core.cadence import Usual
     from airflow_provider_fivetran.core.protocol import Settings
     from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.watch import Outcome
@@ -38,6 +39,9 @@ T = TypeVar("T")
 
 # Seconds that Airflow may take to give a connection.
 LONGEST_READ = 30.0
+
+# How long syncs take, by connection id, as the waits of this process have learnt it.
+_usual: dict[str, Usual] = {}
 
 # The event loop itself keeps no task alive.
 _unfinished: set[asyncio.Future[Any]] = set()
@@ -140,7 +144,7 @@ class FivetranSyncTrigger(BaseTrigger):
 
     async def _outcome(self) -> Outcome:
         ticket = Ticket.from_json(self.ticket)
-        return await self._drive(watch(ticket, utcnow))
+        return await self._drive(watch(ticket, utcnow, usual=_usual))
 
     async def _drive(self, procedure: Procedure[T]) -> T:
         # Importing aiohttp takes a few tenths of a second, which must not be taken from the triggerer's loop.

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_fivetran.core import reports
-from airflow_provider_fivetran.core.cadence import pause_between_looks
+from airflow_provider_fivetran.core.cadence import chance_of, pause_between_looks
 from airflow_provider_fivetran.core.history import (
     ONE_SECOND,
     STATE_LAG,
@@ -25,6 +25,7 @@ from airflow_provider_fivetran.core.verdicts import AskHistory, TriggerAgain, Wa
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from airflow_provider_fivetran.core.cadence import Usual
     from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
     from airflow_provider_fivetran.core.ticket import Ticket
     from airflow_provider_fivetran.core.verdicts import Verdict
@@ -73,11 +74,24 @@ class Seen:
     """When the connection was first found rescheduled, by our clock."""
     asked_about: tuple[datetime | None, datetime | None] | None = None
     """The two timestamps for which the history was last read."""
+    looked_at: datetime | None = None
+    """By our clock."""
+    running_since: datetime | None = None
+    """When the awaited sync began, by our clock: at the latest look that did not show it yet."""
+    usual: Usual | None = None
+    """How long syncs of this connection take."""
+    requests_left: int | None = None
+    """What the last answer said of the account's requests in this hour."""
 
     @classmethod
     def first(cls, ticket: Ticket, connection: Connection, now: datetime, *, taken_up: bool = False) -> Seen:
         """The first look of a wait."""
-        seen = cls(connection=connection, was_running=ticket.aim is Aim.RUNNING, taken_up=taken_up)
+        seen = cls(
+            connection=connection,
+            was_running=ticket.aim is Aim.RUNNING,
+            taken_up=taken_up,
+            running_since=ticket.asked_at if ticket.aim is Aim.TRIGGERED else None,
+        )
         return seen.then(ticket, connection, now)
 
     def then(self, ticket: Ticket, connection: Connection, now: datetime) -> Seen:
@@ -92,6 +106,7 @@ class Seen:
         rests = (was_running or was_put_off) and not connection.is_syncing
         put_off_is_over = self.connection.is_rescheduled and not connection.is_rescheduled
         rested_since = None if put_off_is_over else self.at_rest_since
+        begins = connection.is_syncing and not self.connection.is_syncing and self.looked_at is not None
         return replace(
             self,
             connection=connection,
@@ -102,6 +117,8 @@ class Seen:
             was_put_off=was_put_off,
             at_rest_since=(rested_since or now) if rests else None,
             put_off_since=(self.put_off_since or now) if connection.is_rescheduled else None,
+            running_since=self.looked_at if begins else self.running_since,
+            looked_at=now,
         )
 
     def with_history(self, ticket: Ticket, entries: tuple[SyncHistoryEntry, ...], now: datetime) -> Seen:
@@ -118,6 +135,10 @@ class Seen:
             was_put_off=(self.was_put_off or put_off) and not runs,
             at_rest_since=(self.at_rest_since or now) if rests else self.at_rest_since,
         )
+
+    def knowing(self, usual: Usual | None, requests_left: int | None) -> Seen:
+        """The same look, with what helps to choose the time of the next."""
+        return replace(self, usual=usual, requests_left=requests_left)
 
     def without_history(self) -> Seen:
         """The same look; the sync history is not to be had here."""
@@ -158,12 +179,12 @@ def _by_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
     if entry is None:
         return None
     if ticket.wait_while_syncing and seen.connection.is_syncing:
-        return _look_later(ticket, now, reports.SYNCING)
+        return _look_later(ticket, seen, now, reports.SYNCING)
     held_until = _held_in_history(ticket, entry)
     if held_until is not None and now < held_until:
-        return _look_later(ticket, now, reports.HELD, held_until)
+        return _look_later(ticket, seen, now, reports.HELD, held_until)
     if entry.is_success and _was_not_the_resync(ticket, seen):
-        return _look_later(ticket, now, reports.RESYNC)
+        return _look_later(ticket, seen, now, reports.RESYNC)
     if entry.is_success:
         success = _ours(ticket, seen, seen.connection.succeeded_at, ticket.succeeded_at)
         return reports.succeeded(ticket, entry=entry, ended_at=success or ticket.server_clock(now))
@@ -192,7 +213,7 @@ def _stopped(ticket: Ticket, seen: Seen, entry: SyncHistoryEntry) -> Verdict:
 def _running_in_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
     if seen.at_rest_since is not None and now >= seen.at_rest_since + HISTORY_LAG:
         return None  # the history lags too far behind to be believed
-    return _look_later(ticket, now, reports.SYNCING)
+    return _look_later(ticket, seen, now, reports.SYNCING)
 
 
 def _put_off_in_history(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
@@ -228,17 +249,17 @@ def _by_timestamps(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
         # Another sync already runs. Only the history can tell the two apart; it is read once for each new end.
         if seen.can_ask and ticket.is_of_one_sync and seen.asked_about != seen.timestamps:
             return AskHistory(*history_window(ticket, now))
-        return _look_later(ticket, now, reports.SYNCING)
+        return _look_later(ticket, seen, now, reports.SYNCING)
     if seen.can_ask:
         return AskHistory(*history_window(ticket, now))
     # Of one sync the later of the two is the last word; of "the next to end" the earlier is.
     end = min(ends) if ticket.aim is Aim.NEXT_END else max(ends)
     held_until = _held_until(ticket, end)
     if held_until is not None and now < held_until:
-        return _look_later(ticket, now, reports.HELD, held_until)
+        return _look_later(ticket, seen, now, reports.HELD, held_until)
     if end == success:
         if _was_not_the_resync(ticket, seen):
-            return _look_later(ticket, now, reports.RESYNC)
+            return _look_later(ticket, seen, now, reports.RESYNC)
         return reports.succeeded(ticket, ended_at=end)
     return reports.failed(ticket, seen.connection, ended_at=end)
 
@@ -264,7 +285,7 @@ def _held_until(ticket: Ticket, end: datetime) -> datetime | None:
 def _success_after(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
     success, failure = seen.timestamps
     if seen.connection.is_syncing and ticket.wait_while_syncing:
-        return _look_later(ticket, now, reports.SYNCING)
+        return _look_later(ticket, seen, now, reports.SYNCING)
     # An end at the very time counts: that time may be the return value of the task that waited for it.
     if success is not None and success >= ticket.taken_at:
         return reports.succeeded(ticket, ended_at=success)
@@ -284,13 +305,13 @@ def _by_state(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
             return AskHistory(*history_window(ticket, now))
         return reports.paused(ticket, connection)
     if connection.is_syncing:
-        return _look_later(ticket, now, reports.STOPPING if connection.paused else reports.SYNCING)
+        return _look_later(ticket, seen, now, reports.STOPPING if connection.paused else reports.SYNCING)
     if connection.is_rescheduled:
         return _put_off(ticket, seen, now)
     if not ticket.is_of_one_sync:
-        return _look_later(ticket, now, reports.NEXT)
+        return _look_later(ticket, seen, now, reports.NEXT)
     if not connection.is_at_rest:
-        return _look_later(ticket, now, reports.unknown_state(connection))
+        return _look_later(ticket, seen, now, reports.unknown_state(connection))
     if seen.was_put_off:
         return _not_started_again(ticket, seen, now)
     if seen.was_running:
@@ -306,7 +327,7 @@ def _left_without_trace(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
     if now >= limit:
         entry = awaited_entry(ticket, seen.history or ())
         return reports.cancelled(ticket, seen.connection, entry=entry)
-    return _look_later(ticket, now, reports.VANISHED, limit)
+    return _look_later(ticket, seen, now, reports.VANISHED, limit)
 
 
 def _not_started(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
@@ -318,7 +339,7 @@ def _not_started(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
         # This wait goes on in another process and does not remember what it saw: it looks for a while first.
         limit = seen.looking_since + HISTORY_LAG
     if now < limit:
-        return _look_later(ticket, now, reports.STARTING, limit)
+        return _look_later(ticket, seen, now, reports.STARTING, limit)
     if seen.can_ask:
         return AskHistory(*history_window(ticket, now))
     return reports.never_started(ticket, seen.connection, now)
@@ -328,7 +349,7 @@ def _not_started_again(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
     """Neither put off any longer nor running again: it must start within the time that a start may take."""
     limit = (seen.at_rest_since or now) + ticket.start_timeout
     if now < limit:
-        return _look_later(ticket, now, reports.PUT_OFF_OVER, limit)
+        return _look_later(ticket, seen, now, reports.PUT_OFF_OVER, limit)
     if seen.can_ask:
         return AskHistory(*history_window(ticket, now))
     return reports.never_started(ticket, seen.connection, now)
@@ -338,7 +359,7 @@ def _put_off(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
     """Fivetran put the sync off: ours, or one from before our trigger that still shows."""
     connection, announced = seen.connection, seen.connection.status.rescheduled_for
     if not ticket.is_of_one_sync:
-        return _watch_put_off(ticket, now, announced)
+        return _watch_put_off(ticket, seen, now, announced)
     if _is_the_old_put_off(ticket, connection, now):
         return _not_started(ticket, seen, now)
     if ticket.fail_when_rescheduled:
@@ -348,7 +369,7 @@ def _put_off(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
     # Under the automatic schedule Fivetran starts it again by itself.
     if announced is not None and now >= ticket.our_clock(announced) + ticket.start_timeout:
         return reports.never_started(ticket, connection, now)
-    return _watch_put_off(ticket, now, announced)
+    return _watch_put_off(ticket, seen, now, announced)
 
 
 def _is_the_old_put_off(ticket: Ticket, connection: Connection, now: datetime) -> bool:
@@ -370,19 +391,27 @@ def _put_off_under_manual(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
         due = since + UNANNOUNCED_PUT_OFF
     if now >= due:
         return TriggerAgain(announced, reports.due_again(ticket, seen.connection))
-    return _watch_put_off(ticket, now, announced, due)
+    return _watch_put_off(ticket, seen, now, announced, due)
 
 
 def _watch_put_off(
-    ticket: Ticket, now: datetime, announced: datetime | None, due: datetime | None = None
+    ticket: Ticket, seen: Seen, now: datetime, announced: datetime | None, due: datetime | None = None
 ) -> Waiting:
     at = due or (ticket.our_clock(announced) if announced else None)
     pause = ticket.poll_frequency or PUT_OFF_LOOKS
     if at is not None and at > now:
         return Waiting(min(at, now + pause), reports.put_off(announced))
-    return _look_later(ticket, now, reports.put_off(announced))
+    return _look_later(ticket, seen, now, reports.put_off(announced))
 
 
-def _look_later(ticket: Ticket, now: datetime, saying: str, latest: datetime | None = None) -> Waiting:
-    until = now + pause_between_looks(now - ticket.begun_at, ticket.poll_frequency)
-    return Waiting(min(until, latest) if latest is not None else until, saying)
+def _look_later(
+    ticket: Ticket, seen: Seen, now: datetime, saying: str, latest: datetime | None = None
+) -> Waiting:
+    pause = pause_between_looks(
+        now - (seen.running_since or ticket.begun_at),
+        ticket.poll_frequency,
+        usual=seen.usual,
+        requests_left=seen.requests_left,
+        chance=chance_of(ticket.connection_id, now),
+    )
+    return Waiting(min(now + pause, latest) if latest is not None else now + pause, saying)

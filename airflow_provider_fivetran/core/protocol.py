@@ -122,6 +122,8 @@ class Answer(Generic[T]):
     """The ``Date`` header: whole seconds, rounded down."""
     requests_left: int | None = None
     """``X-Rate-Limit-Remaining``: what is left of the account's hour."""
+    shared: bool = False
+    """The request answered for other waits too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from airflow_provider_fivetran.core.errors import (
 from airflow_provider_fivetran.core.protocol import Answer, Call, next_page
 
 if TYPE_CHECKING:
+    from airflow_provider_fivetran.core.models import Connection
     from airflow_provider_fivetran.core.protocol import Page
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "REFUSALS",
     "REFUSAL_PATIENCE",
     "Clock",
+    "Look",
     "Note",
     "Pause",
     "Procedure",
@@ -36,6 +38,7 @@ __all__ = [
     "ask_pages",
     "ask_patiently",
     "patiently",
+    "take",
 ]
 
 T = TypeVar("T")
@@ -55,6 +58,27 @@ class Pause:
     until: datetime
     held: bool = False
     """To be taken right here, even by a sensor that otherwise comes back later: nothing else would remember why."""
+    before_look: bool = False
+    """Nothing but a look comes after it: whoever arranges looks for many waits takes it as part of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Read a connection, now; or, where one answer may serve many waits, when that suits all of them."""
+
+    call: Call[Connection]
+    due: datetime
+    """By our clock: when this wait would look if it were alone."""
+    pace: timedelta
+    """How often it would look at present."""
+    latest: datetime
+    """By our clock: then it has to know, for its time is over."""
+    seen: Connection | None = None
+    """What its last look showed."""
+    group_id: str = ""
+    """The group of the connection, where known."""
+    is_floor: bool = False
+    """The pace is the user's choice: not even a free answer may come sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +90,23 @@ class Note:
 
 
 Clock: TypeAlias = Callable[[], datetime]
-Step: TypeAlias = Call[Any] | Pause | Note
+Step: TypeAlias = Call[Any] | Look | Pause | Note
 Procedure: TypeAlias = Generator[Step, Answer[Any] | None, T]
 
 
 def ask(call: Call[T]) -> Procedure[Answer[T]]:
     """Send one call."""
-    answer = yield call
+    return _given((yield call))
+
+
+def take(look: Look, now: datetime) -> Procedure[Answer[Connection]]:
+    """Look at a connection when that is due."""
+    if look.due > now:
+        yield Pause(look.due, before_look=True)
+    return _given((yield look))
+
+
+def _given(answer: Answer[T] | None) -> Answer[T]:
     if answer is None:
         raise RuntimeError("a call was driven without an answer")
     return answer

@@ -49,6 +49,8 @@ class Ticket:
     """
 
     connection_id: str
+    group_id: str = ""
+    """The group of the connection, where known; empty otherwise."""
     aim: Aim
     taken_at: datetime
     """By Fivetran's clock, rounded down to the second."""
@@ -81,7 +83,7 @@ class Ticket:
     reschedule_wait: timedelta | None = None
     """After a put-off wait so long instead of until the time that Fivetran announces."""
     poll_frequency: timedelta | None = None
-    """Never look more often than this; unset: chosen by the age of the wait."""
+    """Never look more often than this; unset: chosen."""
     wait_while_syncing: bool = False
     """Do not accept an end while another sync is running already (sensors)."""
     older_failures_count: bool = False
@@ -108,6 +110,7 @@ class Ticket:
         historical = policies.pop("historical", False) or connection.status.is_historical
         return cls(
             connection_id=connection.id,
+            group_id=connection.group_id,
             aim=aim,
             taken_at=taken_at,
             begun_at=begun_at or now,

@@ -68,8 +68,8 @@ class FivetranOperator(BaseOperator):
     :param fivetran_conn_id: id of the Airflow connection; ``fivetran_default``.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most; 3.
     :param fivetran_retry_delay: seconds before the first repetition; 1; later pauses grow.
-    :param poll_frequency: pause between two looks, a timedelta or seconds; unset, it is chosen by the age of the
-        wait: 2 s at first, 15 s after a few minutes.
+    :param poll_frequency: pause between two looks, a timedelta or seconds; unset, it is chosen:
+        at most 15 s, quick at first and around the usual end.
     :param schedule_type: ``"manual"`` or ``"auto"`` is set before the sync; unset leaves the schedule alone.
     :param reschedule_wait_time: seconds to wait after Fivetran put a sync off under manual scheduling; 0 means
         until the time that Fivetran announces.

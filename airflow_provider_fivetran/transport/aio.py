@@ -41,7 +41,8 @@ from airflow_provider_fivetran.core.protocol import (
     speaks_against_key,
 )
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
-from airflow_provider_fivetran.core.steps import Note, Pause
+from airflow_provider_fivetran.core.steps import Look, Note, Pause
+from airflow_provider_fivetran.transport.polling import Poller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -94,12 +95,15 @@ class Line:
         self._rests_until: dict[type[FivetranApiError], float] = {}
         self._failed_until = 0.0
         self._failure: Exception = FivetranError()
+        self._requests_left: int | None = None
+        self.poller = Poller(AsyncTransport(self).send, lambda: self._requests_left)
 
     async def __aenter__(self) -> Self:
         self._sessions = _Sessions()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
+        await self.poller.close()
         if self._sessions is not None:
             sessions, self._sessions = self._sessions, None
             await sessions.close()
@@ -223,11 +227,14 @@ class Line:
                 allow_redirects=False,
             ) as response:
                 body = await _read_all(response)
-                return await _read(call, response, body, settings.base_url)
+                answer = await _read(call, response, body, settings.base_url)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _unreachable(call, settings, error, maybe_received=False) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(call, settings, error, maybe_received=True) from error
+        if answer.requests_left is not None:
+            self._requests_left = answer.requests_left
+        return answer
 
 
 class _Sessions:
@@ -347,17 +354,24 @@ class AsyncTransport:
                 step = procedure.throw(error) if error is not None else procedure.send(answer)
                 answer, error = None, None
                 if isinstance(step, Pause):
-                    await self._sleep(max(0.0, (step.until - utcnow()) / timedelta(seconds=1)))
+                    if not step.before_look:
+                        await self._sleep(max(0.0, (step.until - utcnow()) / timedelta(seconds=1)))
                 elif isinstance(step, Note):
                     self._note(step)
                 else:
                     try:
-                        answer = await self.send(step)
+                        answer = await (self._look(step) if isinstance(step, Look) else self.send(step))
                     except FivetranError as failed:
                         error = failed
         except StopIteration as end:
             result: T = end.value
             return result
+
+    async def _look(self, look: Look) -> Answer[Any]:
+        """The answer that the poller has for this wait, or else one of its own."""
+        with naming_the_connection(look.call):
+            shared = await self._line.poller.answer(look)
+        return await self.send(look.call) if shared is None else shared
 
     def _seconds_before(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

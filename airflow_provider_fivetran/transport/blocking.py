@@ -31,7 +31,7 @@ from airflow_provider_fivetran.core.protocol import (
     speaks_against_key,
 )
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
-from airflow_provider_fivetran.core.steps import Note, Pause
+from airflow_provider_fivetran.core.steps import Look, Note, Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,7 +129,7 @@ class BlockingTransport:
                     self._note(step)
                     continue
                 try:
-                    answer = self.send(step)
+                    answer = self.send(step.call if isinstance(step, Look) else step)
                 except FivetranError as failed:
                     error = failed
         except StopIteration as end:

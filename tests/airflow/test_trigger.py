@@ -160,7 +160,7 @@ class TestOneEvent:
         assert outcome.error.connection_id == named
 
     def test_a_mistake_of_this_program(self, deferrable, monkeypatch, caplog, capsys):
-        def mistaken(*_args):
+        def mistaken(*_args, **_options):
             raise KeyError("mistake")
 
         monkeypatch.setattr(triggers, "watch", mistaken)
@@ -168,6 +168,28 @@ class TestOneEvent:
         assert isinstance(outcome, BrokenOff)
         assert str(outcome.error) == "KeyError: 'mistake'"
         assert "Traceback" in caplog.text + "".join(capsys.readouterr())
+
+
+class TestManyWaits:
+    def test_share_one_look_and_read_nothing_else_but_how_each_sync_ended(self, deferrable):
+        sim = deferrable.sim
+        names = [f"many_{number}" for number in range(40)]
+        for number, name in enumerate(names):
+            plan = SyncPlan(duration=2.5, outcome="failure" if number % 4 == 0 else "success")
+            sim.add_connection(name, default_plan=plan)
+            sim.start_sync(name)
+        sim.requests.clear()
+        waits = [by_hand(deferrable, connection_id=name, poll_frequency=None) for name in names]
+
+        async def all_at_once():
+            return await asyncio.gather(*(all_events(rebuilt(wait)) for wait in waits))
+
+        kinds = [type(only_event(events)) for events in asyncio.run(all_at_once())]
+        assert kinds == [Failed, Succeeded, Succeeded, Succeeded] * 10
+        asked = [request.path.rpartition("/")[2] for request in sim.requests]
+        assert asked.count("sync-history") == 40
+        assert 2 <= asked.count("connections") <= 6
+        assert len(asked) == 40 + asked.count("connections")
 
 
 class TestUnreadableAirflowConnection:

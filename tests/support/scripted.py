@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_fivetran.core.protocol import Answer, Call, Page
-from airflow_provider_fivetran.core.steps import Note, Pause, Procedure
+from airflow_provider_fivetran.core.steps import Look, Note, Pause, Procedure
 from facts import T0
 
 MOST_STEPS = 40_000
@@ -86,7 +86,7 @@ class Fivetran:
             self.pauses.append((step.until - self.now).total_seconds())
             self.now = max(self.now, step.until)
             return None
-        return self._answer(step)
+        return self._answer(step.call if isinstance(step, Look) else step)
 
     def _answer(self, call: Call[Any]) -> Any:
         self.requests.append(described(call))

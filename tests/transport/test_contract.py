@@ -992,7 +992,7 @@ async def test_a_thousand_waits_outlive_the_gap_between_two_keys(sim, capsys):
     async with Line(keys, rest=0.2) as line:
         transport = AsyncTransport(line, note=notes.append, sleep=lambda seconds: asyncio.sleep(seconds / 5))
         waiting = [asyncio.create_task(transport.drive(watch(awaited, utcnow))) for _ in range(waits)]
-        while len(sim.requests) < waits:  # noqa: ASYNC110  # the simulator is in another thread
+        while not sim.requests:  # noqa: ASYNC110  # the simulator is in another thread
             await asyncio.sleep(0.05)
         sim.add_key("new-key", "new-secret")
         sim.revoke(KEY)
@@ -1011,8 +1011,8 @@ async def test_a_thousand_waits_outlive_the_gap_between_two_keys(sim, capsys):
         )
     assert len(reads) == 4  # at the start, at the first refusal, and twice after a rest
     assert len(proofs) == 2  # of the old key once more, and of the new one
-    assert len(refused) <= waits + 1  # each wait at most once
-    assert len(since) <= 4 * waits
+    assert len(refused) <= 5  # one look is for all
+    assert len(since) <= waits + 20  # each reads its end in the sync history
     assert len(warned) <= waits
     assert len([note for note in notes if "accepts a key again" in note.text]) == len(warned)
 

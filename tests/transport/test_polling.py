@@ -1,0 +1,559 @@
+"""Many waits, one poll: what is asked of Fivetran, and when each wait learns of its end. Hours pass in an instant."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
+from airflow_provider_fivetran.core.verdicts import Failed, Gone, Succeeded, TimedOut
+from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.transport import aio, polling
+from airflow_provider_fivetran.transport.aio import AsyncTransport
+from facts import at, ticket
+from virtual_time import Account, Sync, VirtualLoop, run
+
+
+@pytest.fixture
+def loop(monkeypatch):
+    loop = VirtualLoop()
+    for module in (aio, polling):
+        monkeypatch.setattr(module, "utcnow", loop.utcnow)
+    return loop
+
+
+def named(count, begin=1.0, end=30.0, **changes):
+    return {f"c{number}": Sync(begin, end + number % 10, **changes) for number in range(count)}
+
+
+class Fleet:
+    """Waits for connections of an account, one transport each, as triggers have them."""
+
+    def __init__(self, account, **ticket_fields):
+        self.account = account
+        self.fields = {"group_id": "", "succeeded_at": None} | ticket_fields
+        self.notes: list[str] = []
+        self.verdicts: dict[str, object] = {}
+        self.late: dict[str, float] = {}
+        self.usual: dict[str, object] = {}
+
+    async def wait(self, name, *, joining=0.0, **fields):
+        loop = self.account.loop
+        await asyncio.sleep(joining)
+        begun = loop.utcnow()
+        wanted = ticket(connection_id=name, **(self.fields | {"begun_at": begun} | fields))
+        transport = AsyncTransport(self.account, note=lambda note: self.notes.append(note.text))
+        self.verdicts[name] = await transport.drive(watch(wanted, loop.utcnow, usual=self.usual))
+        self.late[name] = loop.time() - self.account.syncs[name].end if name in self.account.syncs else 0.0
+
+    async def wait_for_all(self, names=None, **fields):
+        await asyncio.gather(*(self.wait(name, **fields) for name in names or list(self.account.syncs)))
+        await self.account.close()
+
+
+def waited(loop, account, **fields):
+    fleet = Fleet(account, **fields)
+    run(loop, fleet.wait_for_all())
+    return fleet
+
+
+# --- one poll for many ----------------------------------------------------------------------------------------
+
+
+def test_five_hundred_waits_share_one_request_at_a_time(loop):
+    account = Account(loop, named(500))
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert account.kinds["look"] == 0
+    assert account.kinds["history"] == 500  # one confirmation each
+    assert account.kinds["list"] < 20
+    assert max(fleet.late.values()) < 5
+
+
+def test_one_wait_reads_its_own_connection_and_nothing_else(loop):
+    account = Account(loop, named(1))
+    assert isinstance(waited(loop, account).verdicts["c0"], Succeeded)
+    assert set(account.kinds) == {"look", "history"}
+
+
+def test_few_waits_read_their_own_connections_each(loop):
+    account = Account(loop, named(3))
+    waited(loop, account)
+    assert set(account.kinds) == {"look", "history"}
+
+
+def test_verdicts_are_those_of_each_wait(loop):
+    syncs = {f"c{n}": Sync(1, 20 + n / 10, ends_well=n % 3 > 0) for n in range(100)}
+    verdicts = waited(loop, Account(loop, syncs)).verdicts
+    assert {name for name, verdict in verdicts.items() if isinstance(verdict, Failed)} == {
+        name for name, sync in syncs.items() if not sync.ends_well
+    }
+
+
+def test_waits_of_one_group_ask_for_that_group_alone(loop):
+    account = Account(loop, named(50), group_of=lambda name: "ours" if name in OURS else "other")
+    fleet = Fleet(account, group_id="ours")
+    run(loop, fleet.wait_for_all(OURS))
+    assert account.kinds["list ours"] > 5
+    assert account.kinds["list"] == 0
+
+
+OURS = [f"c{number}" for number in range(20)]
+
+
+def test_waits_that_do_not_know_their_group_learn_it_from_the_first_list(loop):
+    account = Account(loop, named(20))
+    waited(loop, account)
+    assert account.kinds["list"] == 1
+    assert account.kinds["list g"] > 1
+
+
+def test_waits_of_two_groups_ask_for_the_whole_account(loop):
+    account = Account(loop, named(20), group_of=lambda name: "even" if int(name[1:]) % 2 else "odd")
+    waited(loop, account)
+    assert account.kinds["list"] > 5
+    assert not {"list odd", "list even"} & set(account.kinds)
+
+
+def test_a_connection_that_moved_to_another_group_is_still_found(loop):
+    account = Account(
+        loop, named(20), group_of=lambda name: "new" if name == "c7" and loop.time() > 10 else "old"
+    )
+    fleet = waited(loop, account, group_id="old")
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+
+
+def test_a_list_of_several_pages_is_read_as_far_as_needed(loop):
+    account = Account(loop, named(250), rows_on_a_page=100, group_of=lambda name: name)
+    fleet = Fleet(account)
+    wanted = [f"c{number}" for number in range(120)]  # on the first two of three pages
+    run(loop, fleet.wait_for_all(wanted))
+    assert all(isinstance(fleet.verdicts[name], Succeeded) for name in wanted)
+    rounds = account.times("list")
+    assert len(rounds) % 2 == 0
+    assert account.kinds["look"] == 0
+
+
+def test_few_waits_of_a_large_account_do_not_read_all_its_pages(loop):
+    account = Account(loop, named(1000), rows_on_a_page=100, group_of=lambda name: name)
+    wanted = [f"c{number}" for number in range(990, 998)]
+    run(loop, Fleet(account).wait_for_all(wanted))
+    assert account.kinds["list"] <= 10  # what it takes to learn how long the list is
+    assert account.kinds["look"] > 10
+
+
+def test_two_waits_on_one_connection_both_learn_of_its_end(loop):
+    account = Account(loop, named(10))
+    fleet = Fleet(account)
+    run(loop, fleet.wait_for_all([*account.syncs, "c3", "c3"]))
+    assert len(account.times("history")) == 12
+
+
+# --- joining and leaving --------------------------------------------------------------------------------------
+
+
+def test_a_wait_that_joins_gets_the_next_answer_and_sends_no_request_of_its_own(loop):
+    account = Account(loop, named(40, end=60))
+    fleet = Fleet(account)
+
+    async def story():
+        early = [fleet.wait(f"c{number}") for number in range(20)]
+        late = [fleet.wait(f"c{number}", joining=10 + number / 7) for number in range(20, 40)]
+        await asyncio.gather(*early, *late)
+        await account.close()
+
+    run(loop, story())
+    assert account.kinds["look"] == 0
+    assert min(b - a for a, b in pairwise(sorted(account.times("list") + account.times("list g")))) > 1.3
+
+
+def test_a_thousand_waits_that_begin_anew_at_once_cause_one_request(loop):
+    account = Account(loop, named(1000, end=3600))
+    fleet = Fleet(account)
+
+    async def story():
+        waits = [
+            asyncio.create_task(fleet.wait(name, joining=number / 5000))
+            for number, name in enumerate(account.syncs)
+        ]
+        await asyncio.sleep(1.5)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        await account.close()
+
+    run(loop, story())
+    assert len(account.requests) <= 2
+
+
+def test_a_wait_that_leaves_is_forgotten_and_the_others_go_on(loop):
+    account = Account(loop, named(20))
+    fleet = Fleet(account)
+
+    async def story():
+        leaving = [asyncio.create_task(fleet.wait(f"c{number}")) for number in range(10)]
+        staying = [asyncio.create_task(fleet.wait(f"c{number}")) for number in range(10, 20)]
+        await asyncio.sleep(9.05)  # some of them in the middle of a request
+        for wait in leaving:
+            wait.cancel()
+        await asyncio.gather(*staying)
+        await account.close()
+
+    run(loop, story())
+    assert set(fleet.verdicts) == {f"c{number}" for number in range(10, 20)}
+
+
+def test_nothing_is_asked_after_the_last_has_left(loop):
+    account = Account(loop, named(20))
+    fleet = Fleet(account)
+
+    async def story():
+        await fleet.wait_for_all()
+        sent = len(account.requests)
+        await asyncio.sleep(600)
+        assert len(account.requests) == sent
+
+    run(loop, story())
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_may_not_list_lets_each_wait_ask_for_itself(loop, caplog):
+    def forbidden(call, data):
+        if call.path == "/v1/connections":
+            data["status_of_answer"] = 403
+
+    account = Account(loop, named(30), answer=forbidden)
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert account.kinds["list"] == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "each of 30 waits asks for itself" in caplog.text
+
+
+def test_a_list_that_was_forbidden_is_tried_again_after_a_while(loop):
+    def forbidden_at_first(call, data):
+        if call.path == "/v1/connections" and loop.time() < 300:
+            data["status_of_answer"] = 403
+
+    account = Account(loop, named(30, end=1800), answer=forbidden_at_first)
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert account.kinds["list"] == 1
+    assert account.kinds["list g"] > 30
+    assert min(account.times("list g")) > 600
+    assert max(account.times("look")) < 700
+
+
+def test_many_waits_that_must_ask_for_themselves_take_turns(loop):
+    def forbidden(call, data):
+        if call.path == "/v1/connections":
+            data["status_of_answer"] = 403
+
+    account = Account(loop, named(300, end=3500), answer=forbidden)
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert sum(when < 3600 for when in account.times("look")) <= 7200 + 240
+    assert max(fleet.late.values()) < 160  # three hundred turns of half a second
+
+
+@pytest.mark.parametrize("minutes", [1, 30])
+def test_an_outage_delays_every_verdict_and_nothing_else(loop, minutes):
+    def outage(call, _data):
+        if 10 < loop.time() < 10 + 60 * minutes:
+            raise FivetranUnreachable("connection refused", maybe_received=False)
+
+    account = Account(loop, named(100), answer=outage)
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert len([note for note in fleet.notes if "asking again" in note]) == 100
+    assert len([note for note in fleet.notes if "can be read again" in note]) == 100
+    during = [when for when, _ in account.requests if 10 < when < 10 + 60 * minutes]
+    assert len(during) < 10 + 9 * minutes
+
+
+def test_each_wait_is_told_of_an_error_as_its_own(loop):
+    def refused(call, data):
+        if loop.time() > 10:
+            data["status_of_answer"] = 401
+
+    account = Account(loop, named(20), answer=refused)
+    fleet = Fleet(account)
+    told: dict[str, FivetranError] = {}
+
+    async def story():
+        async def wait(name):
+            try:
+                await fleet.wait(name, timeout=timedelta(hours=2))
+            except FivetranError as error:
+                told[name] = error
+
+        await asyncio.gather(*(wait(name) for name in account.syncs))
+        await account.close()
+
+    run(loop, story())
+    assert {name: error.connection_id for name, error in told.items()} == {
+        name: name for name in account.syncs
+    }
+
+
+def test_a_row_that_is_not_as_documented_harms_its_own_wait_alone(loop):
+    def broken_row(call, data):
+        for row in data.get("items", []):
+            if row.get("id") == "c3" and loop.time() < 60:
+                row["paused"] = "perhaps"
+
+    account = Account(loop, named(20), answer=broken_row)
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert max(late for name, late in fleet.late.items() if name != "c3") < 5
+    assert [note for note in fleet.notes if "asking again" in note] == [
+        note for note in fleet.notes if note.startswith("c3: cannot read")
+    ]
+
+
+@pytest.mark.parametrize("rubbish", ["a text", [1, 2], [{"id": ["c1"]}], [{}], None])
+def test_a_list_that_makes_no_sense_loses_no_wait(loop, rubbish):
+    def strange(call, data):
+        if call.path == "/v1/connections":
+            data.clear()
+            data["items"] = rubbish
+
+    fleet = waited(loop, Account(loop, named(20), answer=strange))
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+
+
+def test_an_error_of_the_poller_itself_loses_no_wait(loop, monkeypatch, caplog):
+    def broken(self):
+        raise RuntimeError("a fault of this program")
+
+    monkeypatch.setattr(polling.Poller, "_group", broken)
+    account = Account(loop, named(20))
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert "a fault of this program" in caplog.text
+    assert account.kinds["look"] < 20 * 20  # each at its own pace
+
+
+def test_a_connection_that_the_list_does_not_show_is_looked_for_alone(loop):
+    def hidden(call, data):
+        if call.path == "/v1/connections":
+            data["items"] = [row for row in data["items"] if row["id"] != "c3"]
+
+    account = Account(loop, named(20), answer=hidden)
+    fleet = waited(loop, account)
+    assert isinstance(fleet.verdicts["c3"], Succeeded)
+    assert fleet.late["c3"] < 10
+    assert account.kinds["list g"] > 5
+
+
+def test_a_list_that_shows_next_to_nothing_is_done_without(loop):
+    def hidden(call, data):
+        if call.path == "/v1/connections":
+            data["items"] = data["items"][:1]
+
+    account = Account(loop, named(20), answer=hidden)
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert account.kinds["list"] + account.kinds["list g"] == 1
+
+
+def test_a_connection_that_is_deleted_ends_its_wait(loop):
+    account = Account(loop, named(20, end=300))
+    fleet = Fleet(account)
+
+    async def story():
+        waits = asyncio.gather(*(fleet.wait(name) for name in list(account.syncs)))
+        await asyncio.sleep(60)
+        del account.syncs["c3"]
+        await waits
+        await account.close()
+
+    run(loop, story())
+    assert isinstance(fleet.verdicts.pop("c3"), Gone)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+
+
+# --- when -----------------------------------------------------------------------------------------------------
+
+
+def test_a_change_is_delivered_at_once_even_to_a_wait_that_would_look_much_later(loop):
+    """One busy wait brings the news to those that are sparse by now."""
+    syncs = {f"c{number}": Sync(1, 901) for number in range(20)}
+    syncs |= {"short": Sync(880, 960)}
+    account = Account(loop, syncs, group_of=lambda name: name)
+    fleet = Fleet(account)
+
+    async def story():
+        old = [fleet.wait(name) for name in syncs if name != "short"]
+        await asyncio.gather(
+            *old, fleet.wait("short", joining=880, taken_at=at(880), asked_at=at(880), triggered_at=at(880))
+        )
+        await account.close()
+
+    run(loop, story())
+    assert max(late for name, late in fleet.late.items() if name != "short") < 4
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    floors=st.lists(st.floats(1, 40), min_size=1, max_size=12),
+    unset=st.integers(0, 12),
+)
+def test_nobody_is_looked_for_more_often_than_its_user_chose(floors, unset):
+    loop = VirtualLoop()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (aio, polling):
+            patch.setattr(module, "utcnow", loop.utcnow)
+        account = Account(loop, named(len(floors) + unset, end=120))
+        fleet = Fleet(account)
+        served: dict[str, list[float]] = {}
+        give = polling.Poller._give
+
+        def noting(self, ask, answer, now):
+            served.setdefault(ask.connection_id, []).append((now - at(0)).total_seconds())
+            give(self, ask, answer, now)
+
+        patch.setattr(polling.Poller, "_give", noting)
+
+        async def story():
+            chosen = [timedelta(seconds=floor) for floor in floors] + [None] * unset
+            waits = [
+                fleet.wait(name, poll_frequency=floor)
+                for name, floor in zip(account.syncs, chosen, strict=True)
+            ]
+            await asyncio.gather(*waits)
+            await account.close()
+
+        run(loop, story())
+    for name, floor in zip(account.syncs, floors, strict=False):
+        assert all(b - a >= floor - 1e-6 for a, b in pairwise(served[name]))
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+
+
+def test_waits_with_the_same_frequency_fall_into_step(loop):
+    account = Account(loop, named(100, end=100))
+    fleet = Fleet(account, poll_frequency=timedelta(seconds=2))
+
+    async def story():
+        await asyncio.gather(*(fleet.wait(name, joining=n / 50) for n, name in enumerate(account.syncs)))
+        await account.close()
+
+    run(loop, story())
+    lists = account.kinds["list"] + account.kinds["list g"]
+    assert lists <= 110 / 2 + 3
+    assert sorted(fleet.late.values())[50] < 1.6
+
+
+def test_a_deadline_is_kept_though_the_budget_is_used_up(loop):
+    account = Account(loop, named(20, end=5000), left=0)
+    fleet = waited(loop, account, timeout=timedelta(seconds=100))
+    assert all(isinstance(verdict, TimedOut) for verdict in fleet.verdicts.values())
+    assert loop.time() < 110
+
+
+# --- the account's budget -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 3, 30, 200])
+def test_an_hour_of_looks_takes_less_than_a_tenth_of_the_hour_however_many_wait(loop, count):
+    account = Account(loop, named(count, end=3600))
+    waited(loop, account)
+    looks = sum(1 for when, kind in account.requests if kind != "history" and when <= 3600)
+    assert looks <= 1200 + polling.BURST + 5
+
+
+def test_a_shorter_pause_that_the_user_chose_is_kept_to(loop):
+    account = Account(loop, named(1, end=300))
+    waited(loop, account, poll_frequency=timedelta(seconds=1))
+    assert account.kinds["look"] > 270
+
+
+def test_on_a_trial_account_the_waits_leave_enough_for_their_ends(loop):
+    """Fifty syncs under 500 requests an hour, of which starting them took a hundred."""
+    refused = []
+
+    def limited(call, data):
+        # The worst case: nothing becomes free again within the hour.
+        if len(account.requests) > 400:
+            refused.append(call)
+            data["status_of_answer"], data["headers_of_answer"] = 429, {"Retry-After": "60"}
+
+    account = Account(loop, {f"c{n}": Sync(1, 60 + 66 * n) for n in range(50)}, left=400, answer=limited)
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert not refused
+    assert sorted(fleet.late.values())[25] < 30
+
+
+def test_a_list_that_comes_too_soon_is_not_asked_for_before_fivetran_says(loop):
+    def limited(call, data):
+        if 10 < loop.time() < 130:
+            data["status_of_answer"], data["headers_of_answer"] = 429, {"Retry-After": "120"}
+
+    account = Account(loop, named(50, end=20), answer=limited)
+    fleet = Fleet(account)
+
+    async def story():
+        early = [fleet.wait(f"c{number}") for number in range(25)]
+        late = [fleet.wait(f"c{number}", joining=30) for number in range(25, 50)]
+        await asyncio.gather(*early, *late)
+        await account.close()
+
+    run(loop, story())
+    during = [when for when in account.times("list") + account.times("list g") if 10 < when < 120]
+    assert len(during) <= 3  # the one attempt that was refused, with its repetitions
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+
+
+def test_a_lone_long_sync_is_looked_for_closely_around_its_usual_end(loop):
+    account = Account(loop, {"c": Sync(1, 2400)}, earlier={"c": [2300, 2350, 2450, 2400]})
+    fleet = waited(loop, account)
+    assert fleet.late["c"] < 6.5
+    assert account.kinds["history"] == 2  # how long it takes, and how it ended
+    assert account.kinds["look"] < 250
+
+
+def test_what_one_wait_learns_of_a_connection_the_next_one_uses(loop):
+    account = Account(loop, {"c": Sync(1, 40)}, earlier={"c": [39, 40, 41]})
+    fleet = Fleet(account)
+
+    async def story():
+        await fleet.wait("c")
+        first = len(account.requests)
+        account.syncs["c"] = Sync(100, 140)
+        begin = at(99)
+        await fleet.wait(
+            "c",
+            joining=99 - loop.time(),
+            taken_at=begin,
+            asked_at=begin,
+            triggered_at=begin,
+            succeeded_at=at(40),
+        )
+        await account.close()
+        return first
+
+    run(loop, story())
+    assert fleet.late["c"] < 1.7
+
+
+def test_closing_cancels_who_still_waits(loop):
+    account = Account(loop, named(5))
+
+    async def story():
+        waits = [asyncio.create_task(Fleet(account).wait(name)) for name in account.syncs]
+        await asyncio.sleep(5)
+        await account.close()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*waits)
+        await asyncio.wait(waits)
+
+    run(loop, story())
