@@ -20,9 +20,11 @@ from airflow_provider_fivetran.core.cadence import pause_for_the_budget
 from airflow_provider_fivetran.core.endpoints import list_connection_rows
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
+    FivetranNotFound,
     FivetranRateLimited,
     FivetranUnauthorized,
     FivetranUnexpectedAnswer,
+    FivetranUnreachable,
 )
 from airflow_provider_fivetran.core.models import Connection
 from airflow_provider_fivetran.core.protocol import Answer, next_page
@@ -55,8 +57,12 @@ GATHER = timedelta(seconds=0.1)
 # The loop gets a breath after so many answers.
 AT_A_TIME = 50
 MOST_PAGES = 100
-# Answers in a row that are not as documented, after which the list is done without.
-MOST_STRANGE_ANSWERS = 3
+# After so many failures of the list in a row a single look is tried: if that works, the list is done without.
+FAILURES_TO_PROBE = 3
+# Seconds for a page with all repetitions: everybody waits for it.
+LONGEST_FOR_A_PAGE = 60.0
+# A wait whose time is over waits so much longer for an answer that is on its way.
+GRACE = timedelta(seconds=10)
 LONGEST_SLEEP = 3600.0
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -93,13 +99,13 @@ class _BrokenError(Exception):
 class Poller:
     """Answers the looks of many waits with as few requests as it can.
 
-    :param send: sends the call for a page of the list, with the repetitions that are usual.
+    :param send: sends a call, with the repetitions that are usual.
     :param requests_left: tells what the last answer of all said of the account's requests in this hour.
     """
 
     def __init__(
         self,
-        send: Callable[[Call[Page[Row]]], Awaitable[Answer[Page[Row]]]],
+        send: Callable[[Call[Any]], Awaitable[Answer[Any]]],
         requests_left: Callable[[], int | None],
     ) -> None:
         self._send = send
@@ -112,7 +118,7 @@ class Poller:
         self._paid_until = _LONG_AGO
         self._next_round = _NEVER
         self._broken_until = _LONG_AGO
-        self._strange_answers = 0
+        self._failures = 0
         self._earlier = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
 
@@ -130,12 +136,14 @@ class Poller:
             if min(ask.due, look.latest) < self._next_round:
                 self._earlier.set()
             try:
-                return await ask.answer
+                return await asyncio.wait_for(ask.answer, _seconds_until(look.latest + GRACE))
+            except TimeoutError:  # its time is over, and the list is slow
+                return None
             except _BrokenError:
                 pass
             finally:
                 self._asks.discard(ask)
-        await asyncio.sleep(max(0.0, (min(ask.due, look.latest) - utcnow()).total_seconds()))
+        await asyncio.sleep(_seconds_until(min(ask.due, look.latest)))
         return None
 
     async def close(self) -> None:
@@ -171,10 +179,10 @@ class Poller:
             try:
                 self._earlier.clear()
                 self._next_round = self._time_of_next_round()
-                seconds = (self._next_round - utcnow()).total_seconds()
-                if seconds > 0:
+                if self._next_round > utcnow():
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._earlier.wait(), min(seconds, LONGEST_SLEEP))
+                        seconds = min(_seconds_until(self._next_round), LONGEST_SLEEP)
+                        await asyncio.wait_for(self._earlier.wait(), seconds)
                 else:
                     await self._round(utcnow())
             except Exception:  # no wait may be lost to an error of this program
@@ -205,19 +213,34 @@ class Poller:
         try:
             await self._list(waiting, now)
         except FivetranError as error:
-            self._strange_answers += isinstance(error, FivetranUnexpectedAnswer)
-            # A key that is refused would be refused to each single look as well.
-            useless = error.permanent and not isinstance(error, FivetranUnauthorized)
-            if useless or self._strange_answers >= MOST_STRANGE_ANSWERS:
-                self._do_without_list(now, str(error))
-                return
-            if isinstance(error, FivetranRateLimited):
-                self._paid_until = (
-                    now + BURST * GAP + timedelta(seconds=min(error.retry_after or 0, LONGEST_SLEEP))
-                )
-            await self._tell(waiting, error)
+            await self._fail(waiting, error, now)
         else:
-            self._strange_answers = 0
+            self._failures = 0
+
+    async def _fail(self, waiting: Sequence[_Ask], error: FivetranError, now: datetime) -> None:
+        self._failures += 1
+        # A key that is refused would be refused to each single look as well.
+        useless = error.permanent and not isinstance(error, FivetranUnauthorized)
+        if not useless and self._failures % FAILURES_TO_PROBE == 0:
+            useless = await self._answers(waiting[0].look.call)
+        if useless:
+            self._do_without_list(now, str(error))
+            return
+        if isinstance(error, FivetranRateLimited):
+            self._paid_until = (
+                now + BURST * GAP + timedelta(seconds=min(error.retry_after or 0, LONGEST_SLEEP))
+            )
+        await self._tell(waiting, error)
+
+    async def _answers(self, call: Call[Any]) -> bool:
+        """Whether Fivetran answers another call, so that it is the list alone that fails."""
+        try:
+            await asyncio.wait_for(self._send(call), LONGEST_FOR_A_PAGE)
+        except FivetranNotFound:
+            return True
+        except (FivetranError, TimeoutError):
+            return False
+        return True
 
     def _take_turns(self, waiting: Sequence[_Ask], now: datetime) -> None:
         """Let those who are due ask for themselves, the longest waiting first, as far as the budget goes."""
@@ -234,14 +257,22 @@ class Poller:
         pages = 0
         while call is not None and pages < MOST_PAGES and missing:
             self._spend(1, now)
-            answer = await self._send(call)
+            answer = await self._page(call)
             pages += 1
-            rows = {row["id"]: row for row in answer.value.items if row.get("id") in missing}
+            rows = {row["id"]: row for row in answer.value.items if _id_of(row) in missing}
             missing.difference_update(rows)
             await self._deliver([ask for ask in waiting if ask.connection_id in rows], rows, answer, now)
             call = next_page(call, answer.value)
         self._pages[group] = pages
         self._miss([ask for ask in waiting if ask.connection_id in missing], len(waiting), now)
+
+    async def _page(self, call: Call[Page[Row]]) -> Answer[Page[Row]]:
+        try:
+            return await asyncio.wait_for(self._send(call), LONGEST_FOR_A_PAGE)
+        except TimeoutError:
+            raise FivetranUnreachable(
+                f"the list of connections did not come within {LONGEST_FOR_A_PAGE:g} s", maybe_received=True
+            ) from None
 
     async def _deliver(
         self, asks: Sequence[_Ask], rows: Mapping[str, Row], page: Answer[Page[Row]], now: datetime
@@ -312,3 +343,12 @@ class Poller:
             return GAP_WITHOUT_LIST
         # Whoever sets a shorter pause wants it.
         return min([GAP, *(ask.look.pace for ask in self._asks if ask.look.is_floor)])
+
+
+def _id_of(row: Row) -> str:
+    found = row.get("id")
+    return found if isinstance(found, str) else ""
+
+
+def _seconds_until(moment: datetime) -> float:
+    return max(0.0, (moment - utcnow()).total_seconds())

@@ -330,6 +330,31 @@ def test_a_list_that_makes_no_sense_loses_no_wait(loop, rubbish):
     assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
 
 
+def test_a_list_that_fails_alone_is_done_without(loop, caplog):
+    """It may take Fivetran too long to put together, while each connection can be read."""
+
+    def slow(call, data):
+        if call.path == "/v1/connections":
+            raise FivetranUnreachable("no answer in time", maybe_received=True)
+
+    account = Account(loop, named(30, end=100), answer=slow)
+    fleet = waited(loop, account)
+    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
+    assert "asks for itself" in caplog.text
+    assert max(fleet.late.values()) < 20
+
+
+def test_a_list_that_hangs_holds_up_no_deadline(loop):
+    def hanging(call, data):
+        if call.path == "/v1/connections":
+            account.latency = 80
+
+    account = Account(loop, named(30, end=5000), answer=hanging)
+    fleet = waited(loop, account, timeout=timedelta(seconds=30))
+    assert all(isinstance(verdict, TimedOut) for verdict in fleet.verdicts.values())
+    assert loop.time() < 30 + 10 + 85
+
+
 def test_an_error_of_the_poller_itself_loses_no_wait(loop, monkeypatch, caplog):
     def broken(self):
         raise RuntimeError("a fault of this program")
