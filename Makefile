@@ -71,6 +71,17 @@ $(BENCH)/.installed: $(STAMP)
 bench: $(BENCH)/.installed  ## many waits, ours and a peer's, about an hour; ARGS="--counts 1,10,100 --load quick --only ours"
 	@exec $(BENCH)/bin/python -m benchmarks.waits $(ARGS)
 
+CLUSTER := .venvs/cluster
+$(CLUSTER)/.installed: $(STAMP)
+	@echo "installing into $(CLUSTER)"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(CLUSTER)
+	@$(UV) pip install --quiet --python $(CLUSTER)/bin/python --constraint constraints.txt --editable '.[simulator]' --group cluster
+	@touch $@
+
+.PHONY: cluster
+cluster: $(CLUSTER)/.installed  ## 300 deferred tasks on PostgreSQL, Redis and Celery, a triggerer killed, 25 minutes; ARGS="--tasks 20"
+	@exec $(CLUSTER)/bin/python -m benchmarks.cluster.run $(ARGS)
+
 .PHONY: format
 format: $(STAMP)  ## let ruff format and fix what it can
 	$(BIN)/ruff format .
@@ -111,7 +122,7 @@ demo-ui: $(STAMP)  ## the same with Airflow's web interface, until Ctrl-C
 COMPILE = $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate pyproject.toml -
 .PHONY: constraints $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)
 constraints: $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)  ## resolve anew and rewrite the constraints files
-	@echo apache-airflow==$(AIRFLOW_NEWEST) | $(COMPILE) --extra demo --extra bench --group dev --group live --output-file constraints.txt
+	@echo apache-airflow==$(AIRFLOW_NEWEST) | $(COMPILE) --extra demo --extra bench --group dev --group live --group cluster --output-file constraints.txt
 
 $(AIRFLOW_OLDER:%=constraints/airflow-%.txt): constraints/airflow-%.txt:
 	@printf '%s\n' apache-airflow==$* $(PINS_$*) | $(COMPILE) --extra simulator --group test --output-file $@

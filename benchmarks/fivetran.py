@@ -17,7 +17,7 @@ import psutil
 import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 AUTH = ("sim-key", "sim-secret")
@@ -88,19 +88,23 @@ class Fivetran:
         }
 
 
-@contextmanager
-def serving(plans: dict[str, dict[str, Any]], folder: Path) -> Iterator[Fivetran]:
-    """Serve an account with these connections, whose syncs go as planned, and which have synced before."""
+def account(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """An account with these connections, whose syncs go as planned, and which have synced before."""
     earlier = datetime.now(UTC) - timedelta(hours=1)
-    account = {
+    return {
         "switches": {"hourly_budget": NO_LIMIT},
         "connections": [
             {"id": name, "plan": plan, "schedule_type": "manual", "succeeded_at": earlier.isoformat()}
             for name, plan in plans.items()
         ],
     }
+
+
+@contextmanager
+def serving(plans: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterator[Fivetran]:
+    """Serve an account with these connections."""
     described = folder / "account.json"
-    described.write_text(json.dumps(account), encoding="utf-8")
+    described.write_text(json.dumps(account(plans)), encoding="utf-8")
     command = [sys.executable, "-m", "airflow_provider_fivetran.simulator", "--account", str(described)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:

@@ -1,0 +1,135 @@
+"""What came of a scene: every task beside its sync, and the figures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from benchmarks.cluster.record import Request, Sync, Task
+    from benchmarks.cluster.scenes import Played
+
+GREEN, RED = "success", "failed"
+VERDICTS = {"COMPLETED": GREEN, "FAILURE": RED}
+KINDS = (
+    ("the list of all connections", "GET", re.compile(r"/v1/connections/?")),
+    ("one connection", "GET", re.compile(r"/v1/connections/[^/]+")),
+    ("a connection's sync history", "GET", re.compile(r"/v1/connections/[^/]+/.*histor.*")),
+    ("trigger of a sync", "POST", re.compile(r"/v1/connections/[^/]+/sync")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Seconds of many: in the middle, below which 95 of 100 are, and at most."""
+
+    middle: float
+    most: float
+    longest: float
+
+    @classmethod
+    def of(cls, seconds: Iterable[float]) -> Spread | None:
+        ordered = sorted(seconds)
+        if not ordered:
+            return None
+        return cls(median(ordered), ordered[int(0.95 * (len(ordered) - 1))], ordered[-1])
+
+    def __str__(self) -> str:
+        return f"{self.middle:.1f} s; {self.most:.1f} s; {self.longest:.1f} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What is to be told of a scene."""
+
+    played: Played
+    wrong: Sequence[str]
+    """What must not be, in words."""
+    green: int
+    red: int
+    as_recorded: int
+    """How many tasks say of their syncs what the simulator's record says."""
+    most_triggers: int
+    """Triggers sent to the connection that got most of them."""
+    most_tries: int
+    kinds: Counter[str]
+    busiest_minute: int
+    noticed: Spread | None
+    """From the end of a sync until Airflow had its trigger's event."""
+    over: Spread | None
+    """From the end of a sync to the end of its task."""
+    noticed_by_others: Spread | None
+    """As ``noticed``, of the tasks that did not wait in a triggerer that was killed."""
+
+
+def find(played: Played) -> Findings:
+    syncs: dict[str, list[Sync]] = {}
+    for sync in played.syncs:
+        syncs.setdefault(sync.connection, []).append(sync)
+    triggers = Counter(
+        request.path.split("/")[3] for request in played.requests if _kind(request) == "trigger of a sync"
+    )
+    complaints = {
+        task.connection: _complaint(task, syncs.get(task.connection, []), triggers[task.connection])
+        for task in played.tasks
+    }
+    ends = {name: rows[0].ended_at for name, rows in syncs.items()}
+    states = Counter(task.state for task in played.tasks)
+    moved = played.hand_over.connections if played.hand_over else frozenset()
+    others = [task for task in played.tasks if task.connection not in moved]
+    return Findings(
+        played=played,
+        wrong=[f"{name}: {text}" for name, text in sorted(complaints.items()) if text],
+        green=states[GREEN],
+        red=states[RED],
+        as_recorded=sum(not text for text in complaints.values()),
+        most_triggers=max(triggers.values(), default=0),
+        most_tries=max((task.tries for task in played.tasks), default=0),
+        kinds=Counter(_kind(request) for request in played.requests),
+        busiest_minute=_busiest([request.at for request in played.requests]),
+        noticed=Spread.of(_delays((task.woken_at, ends.get(task.connection)) for task in played.tasks)),
+        over=Spread.of(_delays((task.ended_at, ends.get(task.connection)) for task in played.tasks)),
+        noticed_by_others=Spread.of(_delays((task.woken_at, ends.get(task.connection)) for task in others)),
+    )
+
+
+def _complaint(task: Task, syncs: Sequence[Sync], triggers: int) -> str:
+    """What is wrong with a task, by the record of the syncs of its connection."""
+    if triggers != 1 or len(syncs) != 1:
+        return f"{triggers} triggers, {len(syncs)} syncs, the task is {task.state}"
+    (sync,) = syncs
+    if task.state != VERDICTS.get(sync.status):
+        return f"the task is {task.state}, its sync {sync.status}"
+    if task.sync_id != sync.sync_id:
+        return f"the task stands for the sync {task.sync_id}, but {sync.sync_id} was its own"
+    if sync.ended_at is None or task.ended_at is None or task.ended_at < sync.ended_at:
+        return f"the task ended at {task.ended_at}, its sync at {sync.ended_at}"
+    return ""
+
+
+def _kind(request: Request) -> str:
+    for name, method, path in KINDS:
+        if request.method == method and path.fullmatch(request.path):
+            return name
+    return f"{request.method} {request.path}"
+
+
+def _delays(pairs: Iterable[tuple[datetime | None, datetime | None]]) -> list[float]:
+    return [(later - earlier).total_seconds() for later, earlier in pairs if later and earlier]
+
+
+def _busiest(times: Sequence[datetime]) -> int:
+    """The number of requests in the minute with most of them."""
+    ordered = sorted(time.timestamp() for time in times)
+    first = most = 0
+    for last, time in enumerate(ordered):
+        while ordered[first] < time - 60:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

@@ -1,0 +1,134 @@
+"""The figures as markdown, and their place in the page."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import psutil
+
+from benchmarks.cluster.findings import KINDS
+from benchmarks.cluster.parts import TASKS_PER_WORKER, TRIGGERER_HEALTH_CHECK_THRESHOLD, WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from benchmarks.cluster.findings import Findings, Spread
+    from benchmarks.cluster.meters import Use
+    from benchmarks.cluster.scenes import Load
+
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def markdown(all_findings: Sequence[Findings], load: Load, command: str, database: str) -> str:
+    """All figures of a run."""
+    return "\n\n".join(
+        (_measured(load, command, database), _outcomes(all_findings, load), _triggerers(all_findings))
+    )
+
+
+def write(page: Path, figures: str) -> None:
+    """Put the figures where the page has its marks."""
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{page} has no place for figures: {BEGIN} ... {END}")
+    page.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}", encoding="utf-8")
+
+
+def _measured(load: Load, command: str, database: str) -> str:
+    cores, memory = psutil.cpu_count(), psutil.virtual_memory().total / 2**30
+    names = ("apache-airflow", "apache-airflow-providers-celery", "airflow-provider-fivetran")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    return (
+        f"`{command}` on {datetime.now(UTC):%Y-%m-%d}, {cores} cores, {memory:.0f} GiB of memory, "
+        f"{platform.system()}, Python {platform.python_version()}, {database}, {versions}. "
+        f"{WORKERS} workers of {TASKS_PER_WORKER} tasks each. {load.tasks} tasks, whose syncs took "
+        f"{load.lead + load.shortest:.0f} to {load.lead + load.longest:.0f} s: longer by {load.lead:.0f} s than "
+        f"they were to wait together, because so long it takes this machine to begin all tasks. Load of the "
+        f"machine at the end {os.getloadavg()[0]:.1f}."
+    )
+
+
+def _outcomes(all_findings: Sequence[Findings], load: Load) -> str:
+    rows: list[tuple[str, Callable[[Findings], str]]] = [
+        ("tasks green, red", lambda found: f"{found.green}, {found.red}"),
+        (
+            "tasks that say of their sync what Fivetran's record says",
+            lambda found: f"{found.as_recorded} of {load.tasks}",
+        ),
+        ("triggers that a connection got, at most", lambda found: str(found.most_triggers)),
+        ("tries that a task took, at most", lambda found: str(found.most_tries)),
+        (
+            "deferred at once, at most",
+            lambda found: f"{found.played.most_deferred}, after {found.played.deferred_after:.0f} s",
+        ),
+        ("whole run", lambda found: f"{found.played.seconds:.0f} s"),
+        (
+            "requests, and per sync",
+            lambda found: f"{found.kinds.total():,}, {found.kinds.total() / load.tasks:.1f}",
+        ),
+        *((f"- {kind}", lambda found, kind=kind: f"{found.kinds[kind]:,}") for kind in _kinds(all_findings)),
+        ("requests in the busiest minute", lambda found: str(found.busiest_minute)),
+        ("end of the sync to its event in Airflow", lambda found: _spread(found.noticed)),
+        ("- of the tasks whose triggerer lived", lambda found: _spread(found.noticed_by_others)),
+        ("end of the sync to the end of its task", lambda found: _spread(found.over)),
+        ("hand-over of a killed triggerer's triggers", _hand_over),
+    ]
+    titles = [found.played.title for found in all_findings]
+    lines = [f"| | {' | '.join(titles)} |", f"| --- {'| ---: ' * len(titles)}|"]
+    lines += [f"| {name} | {' | '.join(map(cell, all_findings))} |" for name, cell in rows]
+    return "\n".join(lines) + "\n\nDelays: median; 95 of 100 were shorter; longest."
+
+
+def _kinds(all_findings: Sequence[Findings]) -> list[str]:
+    """The kinds of requests that there were, the known ones first."""
+    seen = {kind for found in all_findings for kind in found.kinds}
+    known = [name for name, _, _ in KINDS if name in seen]
+    return known + sorted(seen.difference(known))
+
+
+def _hand_over(found: Findings) -> str:
+    over = found.played.hand_over
+    if over is None:
+        return "-"
+    return f"{len(over.connections)} after {over.seconds:.0f} s (killed at {over.at:.0f} s)"
+
+
+def _spread(spread: Spread | None) -> str:
+    return "-" if spread is None else str(spread)
+
+
+def _triggerers(all_findings: Sequence[Findings]) -> str:
+    lines = [
+        "| | triggerer | triggers at most | memory idle | at most | per trigger | CPU | of a core |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for found in all_findings:
+        lines += [_triggerer(found, number, use) for number, use in enumerate(found.played.uses, 1)]
+    legend = (
+        "Memory and CPU are those of all processes of a triggerer. It counts as dead when it has not told that it "
+        f"lives for {TRIGGERER_HEALTH_CHECK_THRESHOLD} s (`[triggerer] triggerer_health_check_threshold`)."
+    )
+    return "\n".join(lines) + f"\n\n{legend}"
+
+
+def _triggerer(found: Findings, number: int, use: Use) -> str:
+    lived = found.played.seconds if use.ended_after is None else use.ended_after
+    added = 1024 * (use.peak_mib - use.idle_mib) / use.most_triggers if use.most_triggers else 0.0
+    cells = (
+        found.played.title,
+        f"{number}{'' if use.ended_after is None else ', killed'}",
+        str(use.most_triggers),
+        f"{use.idle_mib:.0f} MiB",
+        f"{use.peak_mib:.0f} MiB",
+        f"{added:.0f} KiB",
+        f"{use.cpu_seconds:.1f} s",
+        f"{use.cpu_seconds / lived:.0%}",
+    )
+    return f"| {' | '.join(cells)} |"
