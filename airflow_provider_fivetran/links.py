@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-__all__ = ["RECORD_XCOM", "FivetranConnectionLink"]
+__all__ = ["RECORD_XCOM", "FivetranConnectionLink", "forget_results"]
 
 # The XCom with the record of a sync.
 RECORD_XCOM = "fivetran_sync"
@@ -37,3 +37,17 @@ class FivetranConnectionLink(BaseOperatorLink):
     def persist(cls, context: Context, link: str) -> None:
         """Make the link show for the task that runs."""
         context["ti"].xcom_push(key=cls.key, value=link)
+
+    @classmethod
+    async def apersist(cls, ti: Any, link: str) -> None:
+        """Make the link show for a task that waits in the triggerer (Airflow 3.3 and newer)."""
+        await XCom.aset(
+            cls.key, link, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
+        )
+
+
+def forget_results(context: Context) -> None:
+    """Delete what an earlier try of the task that runs has left for others (Airflow 3)."""
+    ti = context["ti"]
+    for key in ("return_value", RECORD_XCOM):
+        XCom.delete(key=key, task_id=ti.task_id, dag_id=ti.dag_id, run_id=ti.run_id, map_index=ti.map_index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     XComArg,
     conf,
 )
+from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_fivetran.arguments import (
     SHORTEST_POLL,
@@ -30,15 +31,16 @@ from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranSyncTimeout
 from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
 from airflow_provider_fivetran.core.models import dashboard_link
-from airflow_provider_fivetran.core.moments import read_moment
+from airflow_provider_fivetran.core.sensing import read_after, sensed_from
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
 from airflow_provider_fivetran.core.verdicts import TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink
+from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink, forget_results
 from airflow_provider_fivetran.raising import failing_at_once_when_pointless
 from airflow_provider_fivetran.rescheduling import began_at
-from airflow_provider_fivetran.triggers import FivetranSyncTrigger
+from airflow_provider_fivetran.triggers import FivetranSensorTrigger, FivetranSyncTrigger
+from airflow_provider_fivetran.without_worker import IS_POSSIBLE, BeginsInTriggerer, why_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,9 +52,10 @@ if TYPE_CHECKING:
 __all__ = ["FivetranSensor"]
 
 BACKSTOP = timedelta(hours=1)
+NO_TIME_YET = datetime.fromtimestamp(0, UTC)
 
 
-class FivetranSensor(BaseSensorOperator):
+class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
     """Waits for a Fivetran sync to end well, whoever started it.
 
     Without ``completed_after_time`` it waits for the next sync to end after the sensor began; with it, for any
@@ -77,6 +80,8 @@ class FivetranSensor(BaseSensorOperator):
     :param propagate_failures_forward: with ``completed_after_time``: fail if the last sync failed, even if that
         was before the time.
     :param deferrable: wait in the triggerer; unset follows ``[operators] default_deferrable``.
+    :param start_from_trigger: also begin in the triggerer, without a worker before (Airflow 3.3 and newer). True: an
+        error where that cannot be; None: wherever it can be.
     :raises FivetranSyncError: (one of its kinds) the sync ended badly.
     :raises AirflowSensorTimeout: ``timeout`` passed first.
     :raises AirflowFailException: trying again would change nothing: wrong key, connection paused or deleted, ...
@@ -106,6 +111,7 @@ class FivetranSensor(BaseSensorOperator):
         always_wait_when_syncing: bool = False,
         propagate_failures_forward: bool = False,
         deferrable: bool | None = None,
+        start_from_trigger: bool | None = False,
         **kwargs: Any,
     ) -> None:
         completed_after_time = _renamed(kwargs, "xcom", "completed_after_time", completed_after_time)
@@ -134,14 +140,16 @@ class FivetranSensor(BaseSensorOperator):
         check_identified(connector_id, connector_name, destination_name)
         check_text("fivetran_conn_id", fivetran_conn_id)
         check_flag("deferrable", deferrable, optional=True)
+        check_flag("start_from_trigger", start_from_trigger, optional=True)
         check_flag("always_wait_when_syncing", always_wait_when_syncing)
         check_flag("propagate_failures_forward", propagate_failures_forward)
         check_attempts(fivetran_retry_limit)
         check_delay(fivetran_retry_delay)
         if not isinstance(completed_after_time, XComArg) and "{" not in str(completed_after_time):
-            _read_after(completed_after_time)
+            read_after(completed_after_time)
         self._frequency = chosen
         self._ticket: Ticket | None = None
+        self.start_from_trigger = self._can_start_from_trigger(wanted=start_from_trigger)
 
     def execute(self, context: Context) -> Any:
         """Look, and look again: in this worker, in a later one, or in the triggerer."""
@@ -179,7 +187,62 @@ class FivetranSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: object) -> Any:
         """Go on when the trigger has sent its event."""
         with self._airflows_errors():
+            if self.start_from_trigger:
+                read_after(self.completed_after_time)  # the error of a worker that had begun it
             return self._conclude(context, read_event(event))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Forget the results of earlier tries first: Airflow does that only where a worker begins a task."""
+        if self.start_from_trigger and context["ti"].try_number > 1:
+            forget_results(context)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    # --- beginning in the triggerer -------------------------------------------------------------------------
+
+    def start_in_triggerer(self) -> StartTriggerArgs | None:
+        """What Airflow must know to begin this sensor in the triggerer; ``None``: a worker has to begin it."""
+        if not self.start_from_trigger or self._why_a_worker() is not None:
+            return None
+        limit = timedelta(seconds=self.timeout) + BACKSTOP
+        assert self.connector_id is not None  # noqa: S101  # or else there was a reason
+        after = self.completed_after_time
+        path, arguments = FivetranSensorTrigger(
+            connector_id=self.connector_id,
+            completed_after_time=after.isoformat() if isinstance(after, datetime) else after or None,
+            fivetran_conn_id=self.fivetran_conn_id,
+            ticket=self._undated(self.connector_id).to_json(),
+            limit=limit.total_seconds(),
+            retry_limit=self.fivetran_retry_limit,
+            retry_delay=self.fivetran_retry_delay,
+        ).serialize()
+        return StartTriggerArgs(
+            trigger_cls=path, next_method="execute_complete", trigger_kwargs=arguments, timeout=limit
+        )
+
+    def _can_start_from_trigger(self, *, wanted: bool | None) -> bool:
+        # Of a mapped task Airflow begins each in a worker, which makes it with what was rendered by then.
+        if wanted is False or not IS_POSSIBLE or getattr(self, "_BaseOperator__from_mapped", False):
+            return False
+        why = self._why_a_worker()
+        if wanted and why is not None:
+            raise ValueError(f"start_from_trigger is True, but {why}")
+        return why is None
+
+    def _why_a_worker(self) -> str | None:
+        if not self.deferrable:
+            return "deferrable is False, and so a worker waits"
+        if self.connector_id is None:
+            return "a worker looks connector_name and destination_name up; give connector_id"
+        limit = timedelta(seconds=self.timeout) + BACKSTOP
+        if self.execution_timeout is not None and self.execution_timeout < limit:
+            return (
+                f"execution_timeout is {self.execution_timeout}: Airflow would end the wait after that, as it does "
+                "not where a worker began; use timeout"
+            )
+        return why_a_worker(
+            {name: getattr(self, name) for name in self.template_fields if getattr(self, name) is not None},
+            dag=self.get_dag(),
+        )
 
     # --- its parts ----------------------------------------------------------------------------------------
 
@@ -191,17 +254,18 @@ class FivetranSensor(BaseSensorOperator):
         )
 
     def _take_ticket(self, context: Context, connection_id: str, now: datetime) -> Ticket:
-        """The baseline is a time and not a state, so that a later process can find it again."""
         # In reschedule mode it began in another process.
         began = began_at(context, now) if self.reschedule else now
-        after = _read_after(self.completed_after_time)
+        return sensed_from(self._undated(connection_id), began, read_after(self.completed_after_time))
+
+    def _undated(self, connection_id: str) -> Ticket:
+        """All of a ticket that does not depend on when the sensor began."""
         return Ticket(
             connection_id=connection_id,
-            aim=Aim.NEXT_END if after is None else Aim.SUCCESS_AFTER,
-            taken_at=began if after is None else after,
-            by_our_clock=after is None,
-            asked_at=began if after is None else after,
-            begun_at=began,
+            aim=Aim.NEXT_END,
+            taken_at=NO_TIME_YET,
+            asked_at=NO_TIME_YET,
+            begun_at=NO_TIME_YET,
             timeout=timedelta(seconds=self.timeout),
             poll_frequency=self._frequency,
             wait_while_syncing=self.always_wait_when_syncing,
@@ -238,21 +302,6 @@ class FivetranSensor(BaseSensorOperator):
             if not self.soft_fail and not self.never_fail:
                 raise
             raise AirflowSkipException(f"Skipping because {self._leniency} is set: {error}") from error
-
-
-def _read_after(value: str | datetime | None) -> datetime | None:
-    """Read ``completed_after_time``.
-
-    :raises ValueError: it is neither a time nor unset.
-    """
-    if value is None or value == "":
-        return None
-    try:
-        return read_moment(value.isoformat() if isinstance(value, datetime) else value)
-    except (ValueError, TypeError):
-        raise ValueError(
-            f"completed_after_time is {value!r}; allowed is a datetime or a text such as '2026-11-22T08:00:00Z'"
-        ) from None
 
 
 def _renamed(kwargs: dict[str, Any], old: str, new: str, value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import UTC, timedelta
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,21 +18,25 @@ from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
 from airflow_provider_fivetran.core.models import dashboard_link
+from airflow_provider_fivetran.core.sensing import read_after, sensed_from
 from airflow_provider_fivetran.core.starting import Undo, undo
 from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.killing import has_ended, may_be_stopped, state_in_triggerer
+from airflow_provider_fivetran.links import FivetranConnectionLink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+    from datetime import datetime
 
     from airflow_provider_fivetran.core.cadence import Usual
     from airflow_provider_fivetran.core.protocol import Settings
     from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.watch import Outcome
 
-__all__ = ["FivetranSyncTrigger"]
+__all__ = ["FivetranSensorTrigger", "FivetranSyncTrigger"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,9 @@ LONGEST_READ = 30.0
 
 # How long syncs take, by connection id, as the waits of this process have learnt it.
 _usual: dict[str, Usual] = {}
+
+# A wait that has begun so recently has not been in another triggerer, whose key has worked.
+FRESH = timedelta(minutes=1)
 
 # The event loop itself keeps no task alive.
 _unfinished: set[asyncio.Future[Any]] = set()
@@ -158,6 +166,86 @@ class FivetranSyncTrigger(BaseTrigger):
 
     def _log_note(self, note: Note) -> None:
         (self.log.warning if note.is_warning else self.log.info)("%s", note.text)
+
+
+class FivetranSensorTrigger(FivetranSyncTrigger):
+    """Waits for a sensor that begins in the triggerer: no worker has taken its ticket before.
+
+    What it is given was fixed when the DAG was parsed. When the sensor began follows from the time limit that the
+    scheduler set at that moment, and that Airflow keeps: so another triggerer finds the same beginning again.
+
+    :param connector_id: id of the Fivetran connection; Airflow renders it.
+    :param completed_after_time: of the sensor; Airflow renders it.
+    :param fivetran_conn_id: id of the Airflow connection; Airflow renders it.
+    :param ticket: what is awaited, with any times.
+    :param limit: seconds that Airflow gives the trigger.
+    :param retry_limit: how often a request is sent at most before it counts as failed.
+    :param retry_delay: seconds before the first repetition.
+    """
+
+    # Airflow sets it before it runs the trigger.
+    timeout_after: datetime | None = None
+
+    def __init__(
+        self,
+        connector_id: str,
+        completed_after_time: str | None,
+        fivetran_conn_id: str,
+        ticket: dict[str, Any],
+        limit: float,
+        retry_limit: int = 3,
+        retry_delay: float = 1,
+    ) -> None:
+        super().__init__(ticket, fivetran_conn_id, retry_limit, retry_delay)
+        self.connector_id = connector_id
+        self.completed_after_time = completed_after_time
+        self.limit = limit
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The import path and the arguments from which Airflow makes this trigger again."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "connector_id": self.connector_id,
+                "completed_after_time": self.completed_after_time,
+                "fivetran_conn_id": self.fivetran_conn_id,
+                "ticket": self.ticket,
+                "limit": self.limit,
+                "retry_limit": self.retry_limit,
+                "retry_delay": self.retry_delay,
+            },
+        )
+
+    async def _outcome(self) -> Outcome:
+        self.ticket = {**self.ticket, "connection_id": self.connector_id}
+        ticket = self._begun()
+        self.ticket = ticket.to_json()
+        _kept(self._show_link(ticket))
+        is_fresh = utcnow() - ticket.begun_at < FRESH
+        return await self._drive(watch(ticket, utcnow, usual=_usual, key_has_worked=not is_fresh))
+
+    def _begun(self) -> Ticket:
+        """The ticket, as a worker would have taken it."""
+        connection_id = FivetranHook(self.fivetran_conn_id).find_id(self.connector_id, None, None)
+        after = read_after(self.completed_after_time)
+        if after is None and self.completed_after_time is not None:
+            raise ValueError("completed_after_time is empty: did its template find no value?")
+        undated = Ticket.from_json(self.ticket).but(connection_id=connection_id)
+        return sensed_from(undated, self._began(), after)
+
+    def _began(self) -> datetime:
+        now, limit = utcnow(), self.timeout_after
+        if limit is None:
+            raise ValueError("Airflow does not tell when this sensor began; set start_from_trigger to False")
+        limit = limit.replace(tzinfo=UTC) if limit.tzinfo is None else limit
+        # Two clocks may differ a little; nothing begins later than now.
+        return min(limit - timedelta(seconds=self.limit), now)
+
+    async def _show_link(self, ticket: Ticket) -> None:
+        try:
+            await FivetranConnectionLink.apersist(self.task_instance, ticket.link)
+        except Exception:  # the link is a courtesy, and XComs may be kept anywhere
+            self.log.warning("the link to Fivetran cannot be shown", exc_info=True)
 
 
 async def _keys_of(conn_id: str) -> AsyncGenerator[Settings, None]:

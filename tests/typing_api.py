@@ -90,6 +90,8 @@ FivetranSensor(
     deferrable=True,
 )
 FivetranSensor(task_id="wait", connector_id="c", completed_after_time=datetime(2026, 1, 1, tzinfo=UTC))
+FivetranSensor(task_id="wait", connector_id="c", deferrable=True, start_from_trigger=True)
+FivetranSensor(task_id="wait", connector_id="c", deferrable=True, start_from_trigger=None)
 
 FivetranSyncTrigger(ticket={}, fivetran_conn_id="fivetran_default")
 

@@ -29,6 +29,8 @@ MODES = [
     pytest.param({"deferrable": False, "mode": "poke"}, id="poke"),
     pytest.param({"deferrable": False, "mode": "reschedule"}, id="reschedule"),
     pytest.param({"deferrable": True}, id="deferrable"),
+    # Where Airflow cannot, it begins in a worker after all.
+    pytest.param({"deferrable": True, "start_from_trigger": None}, id="without a worker"),
 ]
 
 

@@ -1,0 +1,48 @@
+"""What a sensor waits for: ends of syncs that it did not start."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from airflow_provider_fivetran.core.moments import read_moment
+from airflow_provider_fivetran.core.ticket import Aim
+
+if TYPE_CHECKING:
+    from airflow_provider_fivetran.core.ticket import Ticket
+
+__all__ = ["read_after", "sensed_from"]
+
+
+def read_after(value: str | datetime | None) -> datetime | None:
+    """Read ``completed_after_time``.
+
+    :raises ValueError: it is neither a time nor unset.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        return read_moment(value.isoformat() if isinstance(value, datetime) else value)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"completed_after_time is {value!r}; allowed is a datetime or a text such as '2026-11-22T08:00:00Z'"
+        ) from None
+
+
+def sensed_from(ticket: Ticket, began: datetime, after: datetime | None) -> Ticket:
+    """The ticket of a sensor that began at a certain time.
+
+    Its baseline is a time and not a state, so that a later process can find it again.
+
+    :param ticket: with all that does not depend on the two times.
+    :param began: when the sensor began, by our clock.
+    :param after: ``completed_after_time``.
+    """
+    baseline = began if after is None else after
+    return ticket.but(
+        aim=Aim.NEXT_END if after is None else Aim.SUCCESS_AFTER,
+        taken_at=baseline,
+        by_our_clock=after is None,
+        asked_at=baseline,
+        begun_at=began,
+    )
