@@ -13,6 +13,7 @@ from .checking import check_choices, check_numbers
 from .problems import conflict, not_found
 from .records import Connection, Group, ScheduleType, SetupState, SyncFrequency, SyncPlan, User
 from .syncs import Syncs
+from .timetable import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +43,8 @@ class Account:
         self.account_name = "Simulated Fivetran"
         self._key = key
         self._random = random.Random(seed)
+        self._lands = lands
+        self._timetable = Timetable()
         self._syncs = Syncs(switches, self._new_id, lands=lands)
         self.clear()
 
@@ -50,6 +53,7 @@ class Account:
         with self.lock:
             now = self.clock.now()
             self._syncs.log.clear()
+            self._timetable.clear()
             self._plan = SyncPlan()
             self.connections: dict[str, Connection] = {}
             self.transformations: dict[str, Transformation] = {}
@@ -110,6 +114,7 @@ class Account:
                 connection.scheduled_at = now + timedelta(seconds=connection.every)
             self.connections[connection_id] = connection
             self._syncs.log.setdefault(connection_id, [])
+            self._timetable.may_change(connection)
             return connection
 
     def connection(self, connection_id: str) -> Connection:
@@ -119,6 +124,7 @@ class Account:
                 raise not_found("Connection", connection_id)
             connection = self.connections[connection_id]
             self._syncs.advance(connection, self.clock.now())
+            self._timetable.may_change(connection)
             return connection
 
     def new_connection_id(self) -> str:
@@ -149,8 +155,10 @@ class Account:
         """Bring everything up to the present."""
         with self.lock:
             now = self.clock.now()
-            for connection in self.connections.values():
-                self._syncs.advance(connection, now)
+            for connection in self._timetable.due(now):
+                if self.connections.get(connection.id) is connection:
+                    self._syncs.advance(connection, now)
+                    self._timetable.note(connection, self._syncs.next_event(connection))
             for transformation in self.transformations.values():
                 transformation.advance(now)
 
@@ -254,12 +262,15 @@ class Account:
         """The runs whose rows have to be written before they have ended well."""
         with self.lock:
             self.advance()
+            if not self._lands:
+                return []
             pairs = [(connection, connection.run) for connection in self.connections.values()]
             return [(connection, run) for connection, run in pairs if run is not None and run.landing]
 
     def landed(self, connection: Connection, run: Run, error: str | None) -> None:
         with self.lock:
             self._syncs.landed(connection, run, self.clock.now(), error)
+            self._timetable.may_change(connection)
 
     # -- transformations --
 

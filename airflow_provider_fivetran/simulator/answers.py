@@ -7,10 +7,11 @@ import binascii
 import json
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from .problems import invalid
 from .shapes import without_unset
+from .written import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fastapi import Request
 
     from .problems import ApiError
+    from .records import Connection
     from .simulator import Simulator
 
 T = TypeVar("T")
@@ -34,8 +36,7 @@ def success(request: Request, message: str, data: Any = None, status: int = 200)
     """Wrap ``data`` as Fivetran does; actions answer without any."""
     envelope: dict[str, Any] = {"code": "Success", "message": message}
     if data is not None:
-        omit = simulator_of(request).switches.unset_fields == "omit"
-        envelope["data"] = without_unset(data) if omit else data
+        envelope["data"] = without_unset(data) if _omits(request) else data
     return JSONResponse(envelope, status)
 
 
@@ -45,14 +46,35 @@ def refusal(error: ApiError) -> JSONResponse:
 
 def page(
     request: Request, message: str, items: Iterable[T], shape: Callable[[T], dict[str, Any]]
-) -> JSONResponse:
+) -> Response:
     """Answer with one page of ``items``; only that page is put into shape."""
+    omit = _omits(request)
+    return _page_of_rows(
+        request, message, items, lambda item: as_json(without_unset(shape(item)) if omit else shape(item))
+    )
+
+
+def page_of_connections(request: Request, message: str, items: Iterable[Connection]) -> Response:
+    """The same for connections, of which there may be thousands."""
+    row, omit = simulator_of(request).written.row, _omits(request)
+    return _page_of_rows(request, message, items, lambda connection: row(connection, omit=omit))
+
+
+def _page_of_rows(
+    request: Request, message: str, items: Iterable[T], write: Callable[[T], bytes]
+) -> Response:
     limit, skip = _limit(request), _skip(request)
     rows = list(items)
-    data: dict[str, Any] = {"items": [shape(row) for row in rows[skip : skip + limit]]}
+    body = [b'{"code":"Success","message":', as_json(message), b',"data":{"items":[']
+    body += [b",".join(map(write, rows[skip : skip + limit])), b"]"]
     if skip + limit < len(rows):
-        data["next_cursor"] = _cursor(skip + limit)
-    return success(request, message, data)
+        body += [b',"next_cursor":', as_json(_cursor(skip + limit))]
+    body.append(b"}}")
+    return Response(b"".join(body), media_type=JSONResponse.media_type)
+
+
+def _omits(request: Request) -> bool:
+    return simulator_of(request).switches.unset_fields == "omit"
 
 
 def _limit(request: Request) -> int:

@@ -36,13 +36,13 @@ def readable(request: Request, connection_id: str) -> Connection:
 
 
 def visible_connections(request: Request, group_id: str | None) -> list[Connection]:
-    account = simulator_of(request).account
+    account, groups = simulator_of(request).account, key_of(request).groups
     with account.lock:
         account.advance()
         return [
             connection
             for connection in account.connections.values()
-            if sees_group(request, connection.group_id) and group_id in (None, connection.group_id)
+            if (groups is None or connection.group_id in groups) and group_id in (None, connection.group_id)
         ]
 
 

@@ -13,6 +13,7 @@ from .records import Group, Key, User
 from .switches import Switches
 from .traffic import Budget, count
 from .transformations import Transformation
+from .written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +54,7 @@ class Simulator:
         self.requests: list[Request] = []
         first_key = Key(key=key, secret=secret)
         self.account = Account(self.clock, self.switches, first_key, seed=seed, lands=duckdb is not None)
+        self.written = Written()
         self._landing = _open_landing(duckdb, seed)
         self._budget = Budget()
         self._setup_test_budget = Budget()

@@ -118,6 +118,10 @@ class Syncs:
             at, happen = min(due, key=lambda event: event[0])
             happen(connection, at)
 
+    def next_event(self, connection: Connection) -> datetime | None:
+        """When something happens next if nobody asks for anything."""
+        return min((at for at, _ in self._events(connection)), default=None)
+
     def _events(
         self, connection: Connection
     ) -> Iterator[tuple[datetime, Callable[[Connection, datetime], None]]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airflow_provider_fivetran.simulator import SyncPlan
+from airflow_provider_fivetran.simulator.shapes import shape_connection, without_unset
 
 
 def ids(answer):
@@ -36,6 +39,46 @@ def test_pages_end_without_a_cursor(sim, api):
     last = api.get("/v1/connections", cursor=first["next_cursor"]).json()["data"]
     assert (len(last["items"]), "next_cursor" in last) == (1, False)
     assert len(ids(api.get("/v1/connections", limit=1000))) == 101
+
+
+def _change_each_field(connection, later):
+    """One after the other, every field that an answer may show, also those that change in place."""
+    yield "nothing", lambda: None
+    yield "a start", lambda: setattr(connection.run, "status", "RUNNING")
+    for name, value in vars(connection).items():
+        unset = "09:00" if name == "daily_sync_time" else later
+        new = {"str": "another", "int": 1440, "bool": value is False, "NoneType": unset, "datetime": later}
+        if (kind := type(value).__name__) in new and name not in ("id", "pending_resync"):
+            yield name, lambda name=name, value=new[kind]: setattr(connection, name, value)
+    yield "config", lambda: connection.config.update(password="new", user="new")
+    yield "settings", lambda: connection.settings.update(proxy_agent_id="new")
+    yield "tasks", lambda: connection.tasks.append({"code": "reconnect"})
+    yield "warnings", lambda: connection.warnings.append({"code": "late"})
+
+
+@pytest.mark.parametrize("unset_fields", ["null", "omit"])
+def test_a_list_shows_every_change_at_once(sim, unset_fields):
+    sim.switches.unset_fields = unset_fields
+    sim.add_connection("c")
+    connection = sim.account.connections["c"]
+    sim.set_plan("c", SyncPlan(duration=10, queue_delay=1))
+    sim.start_sync("c")
+    omit = unset_fields == "omit"
+    for what, change in _change_each_field(connection, sim.clock.now()):
+        change()
+        shape = shape_connection(connection)
+        row = json.loads(sim.written.row(connection, omit=omit))
+        assert row == (without_unset(shape) if omit else shape), what
+
+
+def test_a_list_knows_what_happened_since_somebody_looked(sim, api):
+    for number in range(3):
+        sim.add_connection(f"c{number}", every=60, default_plan=SyncPlan(duration=10 * (number + 1)))
+    for seconds, states in ((1, "scheduled"), (61, "syncing"), (12, "scheduled syncing"), (50, "syncing")):
+        sim.clock.advance(seconds)
+        rows = api.get("/v1/connections").json()["data"]["items"]
+        assert {row["status"]["sync_state"] for row in rows} == set(states.split())
+        assert rows == [api.connection(row["id"]) for row in rows]
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 1001}, {"limit": "many"}, {"cursor": "nonsense"}])

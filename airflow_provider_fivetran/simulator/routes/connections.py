@@ -4,10 +4,10 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from airflow_provider_fivetran.simulator.account import Account
-from airflow_provider_fivetran.simulator.answers import page, simulator_of, success
+from airflow_provider_fivetran.simulator.answers import page_of_connections, simulator_of, success
 from airflow_provider_fivetran.simulator.bodies import (
     CHANGED_CONNECTION,
     NEW_CONNECTION,
@@ -44,12 +44,12 @@ _NOT_KEPT = {"run_setup_tests", "trust_certificates", "trust_fingerprints"}
 
 
 @router.get("")
-async def list_connections(request: Request) -> JSONResponse:
+async def list_connections(request: Request) -> Response:
     require_list(request)
     connections = visible_connections(request, request.query_params.get("group_id"))
     schema = request.query_params.get("schema")
     rows = [row for row in connections if schema is None or row.schema == schema]
-    return page(request, "Connections list retrieved successfully", rows, shape_connection)
+    return page_of_connections(request, "Connections list retrieved successfully", rows)
 
 
 @router.get("/{connection_id}")

@@ -2,9 +2,9 @@
 
 # Route modules do without postponed annotations: FastAPI reads the types of the parameters at run time.
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
-from airflow_provider_fivetran.simulator.answers import page, simulator_of, success
+from airflow_provider_fivetran.simulator.answers import page, page_of_connections, simulator_of, success
 from airflow_provider_fivetran.simulator.problems import not_found
 from airflow_provider_fivetran.simulator.rights import (
     key_of,
@@ -14,7 +14,6 @@ from airflow_provider_fivetran.simulator.rights import (
     visible_groups,
 )
 from airflow_provider_fivetran.simulator.shapes import (
-    shape_connection,
     shape_destination,
     shape_group,
     shape_user,
@@ -43,7 +42,7 @@ async def account_info(request: Request) -> JSONResponse:
 
 
 @router.get("/groups")
-async def list_groups(request: Request) -> JSONResponse:
+async def list_groups(request: Request) -> Response:
     return page(request, "Groups list retrieved successfully", visible_groups(request), shape_group)
 
 
@@ -55,16 +54,16 @@ async def get_group(request: Request, group_id: str) -> JSONResponse:
 
 @router.get("/groups/{group_id}/connections")
 @router.get("/groups/{group_id}/connectors")
-async def list_group_connections(request: Request, group_id: str) -> JSONResponse:
+async def list_group_connections(request: Request, group_id: str) -> Response:
     require_list(request)
     readable_group(request, group_id)
     schema = request.query_params.get("schema")
     rows = [row for row in visible_connections(request, group_id) if schema in (None, row.schema)]
-    return page(request, "Connections list retrieved successfully", rows, shape_connection)
+    return page_of_connections(request, "Connections list retrieved successfully", rows)
 
 
 @router.get("/destinations")
-async def list_destinations(request: Request) -> JSONResponse:
+async def list_destinations(request: Request) -> Response:
     return page(
         request,
         "Destinations list retrieved successfully",
@@ -81,7 +80,7 @@ async def get_destination(request: Request, destination_id: str) -> JSONResponse
 
 
 @router.get("/users")
-async def list_users(request: Request) -> JSONResponse:
+async def list_users(request: Request) -> Response:
     users = simulator_of(request).account.users
     active = request.query_params.get("active")
     rows = [user for user in users.values() if active is None or user.active == (active == "true")]
@@ -97,5 +96,5 @@ async def get_user(request: Request, user_id: str) -> JSONResponse:
 
 
 @router.get("/metadata/connector-types")
-async def list_connector_types(request: Request) -> JSONResponse:
+async def list_connector_types(request: Request) -> Response:
     return page(request, "Connector types retrieved successfully", _CONNECTOR_TYPES, dict)

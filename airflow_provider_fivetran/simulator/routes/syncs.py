@@ -4,7 +4,7 @@
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from airflow_provider_fivetran.simulator.answers import page, simulator_of, success
 from airflow_provider_fivetran.simulator.bodies import (
@@ -65,7 +65,7 @@ async def resync_tables(request: Request, connection_id: str) -> JSONResponse:
 
 
 @router.get("/{connection_id}/sync-history")
-async def sync_history(request: Request, connection_id: str) -> JSONResponse:
+async def sync_history(request: Request, connection_id: str) -> Response:
     switches = simulator_of(request).switches
     _require("ok" if switches.history is True else switches.history)
     readable(request, connection_id)
@@ -164,7 +164,7 @@ async def dismiss_warnings(request: Request, connection_id: str) -> JSONResponse
 
 
 @router.get("/{connection_id}/errors")
-async def errors(request: Request, connection_id: str) -> JSONResponse:
+async def errors(request: Request, connection_id: str) -> Response:
     _require(simulator_of(request).switches.errors)
     rows = shape_errors(readable(request, connection_id))
     return page(request, "Errors retrieved successfully", rows, dict)

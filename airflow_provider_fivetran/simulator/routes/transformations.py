@@ -2,7 +2,7 @@
 
 # Route modules do without postponed annotations: FastAPI reads the types of the parameters at run time.
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from airflow_provider_fivetran.simulator.answers import page, simulator_of, success
 from airflow_provider_fivetran.simulator.bodies import RUN_TRANSFORMATION, check_fields, read_body
@@ -17,7 +17,7 @@ _TYPES = ("DBT_CORE", "QUICKSTART")
 
 
 @router.get("")
-async def list_transformations(request: Request) -> JSONResponse:
+async def list_transformations(request: Request) -> Response:
     wanted = request.query_params.get("type")
     if wanted not in (None, *_TYPES):
         raise invalid(f"Parameter 'type' is {wanted!r}; allowed: {', '.join(_TYPES)}")
