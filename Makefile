@@ -68,8 +68,8 @@ $(BENCH)/.installed: $(STAMP)
 	@touch $@
 
 .PHONY: bench
-bench: $(BENCH)/.installed  ## many waits, ours and a peer's, about an hour; ARGS="--counts 1,10,100 --load quick --only ours"
-	@exec $(BENCH)/bin/python -m benchmarks.waits $(ARGS)
+bench: $(BENCH)/.installed  ## many waits, ours and a peer's, about an hour; ARGS="--load quick,mix --counts 1,10,100 --only ours"
+	@exec $(BENCH)/bin/python -m benchmarks $(ARGS)
 
 CLUSTER := .venvs/cluster
 $(CLUSTER)/.installed: $(STAMP)

@@ -6,15 +6,17 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.witness import SECRET
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
 CONN_ID = "fivetran_ours"
 
 
-def declare(url: str) -> None:
+def declare(url: str, key: str) -> None:
     """Let the Airflow connection lead to the simulator."""
-    connection = {"conn_type": "fivetran", "login": "sim-key", "password": "sim-secret", "host": url}
+    connection = {"conn_type": "fivetran", "login": key, "password": SECRET, "host": url}
     os.environ[f"AIRFLOW_CONN_{CONN_ID.upper()}"] = json.dumps(connection)
 
 

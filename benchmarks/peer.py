@@ -8,6 +8,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from benchmarks.witness import SECRET
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -15,14 +17,14 @@ CONN_ID = "fivetran_peer"
 ITS_DEFAULT_POLL = 15
 
 
-def declare(url: str) -> None:
+def declare(url: str, key: str) -> None:
     """Let its Airflow connection hold the key, and its hook, whose host is a constant, talk to the simulator."""
     from fivetran_provider_async.hooks import FivetranHook
 
     warnings.filterwarnings(
         "ignore", module="fivetran_provider_async"
     )  # it uses what it has deprecated itself
-    connection = {"conn_type": "fivetran", "login": "sim-key", "password": "sim-secret"}
+    connection = {"conn_type": "fivetran", "login": key, "password": SECRET}
     os.environ[f"AIRFLOW_CONN_{CONN_ID.upper()}"] = json.dumps(connection)
     address = urlsplit(url)
     FivetranHook.api_protocol, FivetranHook.api_host = address.scheme, address.netloc

@@ -7,47 +7,64 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import re
-import selectors
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
-from benchmarks.fivetran import Clock
+from benchmarks.passing import Loop, Passing
+from benchmarks.witness import TRIGGERER_KEY, WORKER_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from multiprocessing.connection import Connection as Pipe
 
     from airflow.triggers.base import BaseTrigger
 
+SPAWN = multiprocessing.get_context("spawn")
 STARTED_AT_ONCE = 4
-WATCH = 0.005
+PATIENCE = 600.0
+"""Real seconds in which a process must show life."""
 
 Deferred: TypeAlias = tuple[str, str, dict[str, Any]]
 """A task that waits: the id of its Fivetran connection, and its trigger as Airflow's database holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a process must know of the measurement it is in."""
+
+    who: str
+    url: str
+    clock: Path
+    skips: bool
+    """Whether idle time is skipped."""
+    poll: float | None = None
+    """Seconds between two looks; ``None``: what the contender does by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waited:
     """What the waiting process has to report."""
 
+    began: datetime
     events: dict[str, tuple[datetime, bool]]
     """By the id of the connection: when the event came, and whether the task would be green."""
     seconds: float
     cpu_seconds: float
-    """Without what the watchdog takes of an idle loop."""
     peak_mib: float
     added_mib: float
     """How much of that came with the waits."""
-    worst_stall: float
+    longest_hold: float
 
 
 # --- the worker -----------------------------------------------------------------------------------------------
@@ -71,21 +88,18 @@ class TaskInstance:
         pass
 
 
-def begin(who: str, url: str, connection_ids: list[str], poll: float | None) -> list[Deferred]:
+def begin(place: Place, connection_ids: list[str]) -> list[Deferred]:
     """Run the operators up to their deferral, a few at a time."""
-    _settle(who, url)
-
-    def defer(connection_id: str) -> Deferred:
-        return _deferred(import_module(f"benchmarks.{who}").task(connection_id, poll), connection_id)
-
+    settle(place, WORKER_KEY)
     with ThreadPoolExecutor(STARTED_AT_ONCE) as pool:
-        return list(pool.map(defer, connection_ids))
+        return list(pool.map(lambda connection_id: begin_one(place, connection_id), connection_ids))
 
 
-def _deferred(task: Any, connection_id: str) -> Deferred:
+def begin_one(place: Place, connection_id: str) -> Deferred:
     from airflow.providers.common.compat.sdk import TaskDeferred
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
+    task = import_module(f"benchmarks.{place.who}").task(connection_id, place.poll)
     ti = TaskInstance(connection_id)
     called_by_airflow = {f"{type(task).__name__}__sentinel": ExecutorSafeguard.sentinel_value}
     try:
@@ -98,40 +112,57 @@ def _deferred(task: Any, connection_id: str) -> Deferred:
 # --- the triggerer --------------------------------------------------------------------------------------------
 
 
-def wait(pipe: Pipe, who: str, url: str, spread: float, speed: float, limit: float) -> None:
+@contextmanager
+def process(target: Any, *arguments: object) -> Iterator[Pipe]:
+    """A process that is given one end of a pipe, and the arguments."""
+    pipe, its_pipe = SPAWN.Pipe()
+    started = SPAWN.Process(target=target, args=(its_pipe, *arguments))
+    started.start()
+    its_pipe.close()  # so that its end is noticed
+    try:
+        yield pipe
+    finally:
+        started.join(1)
+        started.terminate()
+        started.join()
+
+
+def received(pipe: Pipe, patience: float = PATIENCE) -> Any:
+    """What the process at the other end sends."""
+    if not pipe.poll(patience):
+        raise TimeoutError(f"the waiting process has said nothing for {patience:.0f} seconds")
+    return pipe.recv()
+
+
+def wait(pipe: Pipe, place: Place, spread: float, limit: float) -> None:
     """Run one trigger to warm up, then all in one event loop, and report.
 
-    :param pipe: gives the first; then all and the clock by which they wait, when they are to begin.
-    :param spread: simulated seconds over which the triggers arrive.
-    :param limit: simulated seconds after which those that still wait are given up.
+    :param pipe: gives the first, and then all.
+    :param spread: seconds over which the triggers arrive.
+    :param limit: seconds after which those that still wait are given up.
     """
-    clock = Clock.real()
-    if speed != 1:
-        from airflow_provider_fivetran import clock as ours
-
-        ours.utcnow = clock.now  # before anything imports it by name
-    _settle(who, url)
-    is_green = import_module(f"benchmarks.{who}").is_green
-    with asyncio.Runner(loop_factory=lambda: _Loop(speed)) as runner:
-        runner.run(_all_events(pipe.recv(), clock, 0, limit))
-        idle = runner.run(_cpu_of_idling(speed))
+    passing = settle(place, TRIGGERER_KEY)
+    is_green = import_module(f"benchmarks.{place.who}").is_green
+    loop = Loop(passing, skips=place.skips)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(_all_events(pipe.recv(), passing, 0, limit))
         pipe.send("ready")
-        tasks, its_clock = pipe.recv()
-        clock.set(its_clock)
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
-        before, memory, began = time.process_time(), _mib("VmRSS"), time.monotonic()
-        events, worst = runner.run(_all_events(tasks, clock, spread, limit))
-        seconds = time.monotonic() - began
-        spent = time.process_time() - before
-    peak = _mib("VmHWM")
+        tasks = pipe.recv()
+        forget_the_peak()
+        loop.selector.begin_anew()
+        began, memory, cpu, started = passing.now(), mib("VmRSS"), time.process_time(), time.monotonic()
+        events = runner.run(_all_events(tasks, passing, spread, limit))
+        seconds, cpu = time.monotonic() - started, time.process_time() - cpu
+    peak = mib("VmHWM")
     pipe.send(
         Waited(
+            began=began,
             events={connection_id: (at, is_green(event)) for connection_id, at, event in events},
             seconds=seconds,
-            cpu_seconds=max(0.0, spent - idle * seconds),
+            cpu_seconds=cpu,
             peak_mib=peak,
             added_mib=max(0.0, peak - memory),
-            worst_stall=worst,
+            longest_hold=loop.selector.longest_hold,
         )
     )
 
@@ -139,29 +170,31 @@ def wait(pipe: Pipe, who: str, url: str, spread: float, speed: float, limit: flo
 Event: TypeAlias = "tuple[str, datetime, Any]"
 
 
-async def _all_events(
-    tasks: list[Deferred], clock: Clock, spread: float, limit: float
-) -> tuple[list[Event], float]:
+async def _all_events(tasks: list[Deferred], passing: Passing, spread: float, limit: float) -> list[Event]:
     events: list[Event] = []
 
-    async def first_event(number: int, connection_id: str, trigger: BaseTrigger) -> None:
+    async def one(number: int, connection_id: str, trigger: BaseTrigger) -> None:
         await asyncio.sleep(spread * number / len(tasks))
-        async for event in trigger.run():
-            events.append((connection_id, clock.now(), event.payload))
-            return
+        events.append((connection_id, *await first_event(trigger, passing)))
 
-    watchdog = _Watchdog(clock.speed)
-    watching = asyncio.ensure_future(watchdog.watch())
     waits = [
-        asyncio.ensure_future(first_event(number, connection_id, _rebuilt(path, arguments)))
+        asyncio.ensure_future(one(number, connection_id, rebuilt(path, arguments)))
         for number, (connection_id, path, arguments) in enumerate(tasks)
     ]
     await asyncio.wait(waits, timeout=limit)
-    await _cancelled([*waits, watching])
-    return events, watchdog.worst
+    await cancelled(waits)
+    return events
 
 
-async def _cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:
+async def first_event(trigger: BaseTrigger, passing: Passing) -> tuple[datetime, Any]:
+    """The event of a trigger, and when it came."""
+    async for event in trigger.run():
+        return passing.now(), event.payload
+    raise RuntimeError("a trigger ended without an event")
+
+
+async def cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """End tasks, and say which had failed."""
     for task in tasks:
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
@@ -169,77 +202,44 @@ async def _cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:
             logging.getLogger(__name__).error("a trigger failed: %r", outcome)
 
 
-async def _cpu_of_idling(speed: float) -> float:
-    """CPU seconds that the watchdog takes per second."""
-    watching = asyncio.ensure_future(_Watchdog(speed).watch())
-    before, began = time.process_time(), time.monotonic()
-    await asyncio.sleep(speed)
-    rate = (time.process_time() - before) / (time.monotonic() - began)
-    await _cancelled([watching])
-    return rate
-
-
-class _Watchdog:
-    """Notices how late the loop lets a short sleep end."""
-
-    def __init__(self, speed: float) -> None:
-        self._speed = speed
-        self.worst = 0.0
-
-    async def watch(self) -> None:
-        while True:
-            began = time.perf_counter()
-            await asyncio.sleep(WATCH * self._speed)
-            self.worst = max(self.worst, time.perf_counter() - began - WATCH)
-
-
-class _Selector(selectors.DefaultSelector):
-    """Waits for less than it is told, by the speed of the loop's clock."""
-
-    def __init__(self, speed: float) -> None:
-        super().__init__()
-        self._speed = speed
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return super().select(timeout / self._speed if timeout else timeout)
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """An event loop in which all sleeps and timeouts are in simulated seconds."""
-
-    def __init__(self, speed: float) -> None:
-        self._speed = speed
-        super().__init__(_Selector(speed))
-
-    def time(self) -> float:
-        return super().time() * self._speed
-
-
-# --- both -----------------------------------------------------------------------------------------------------
-
-
-def _settle(who: str, url: str) -> None:
-    """An Airflow without database, which reads its connections from the environment, and logs what is wrong only."""
-    for name in list(os.environ):
-        if name.startswith("AIRFLOW_") or name.lower().endswith("_proxy"):
-            del os.environ[name]
-    home = tempfile.mkdtemp(prefix="airflow-home-", dir=os.environ.get("BENCHMARK_FOLDER"))
-    os.environ["AIRFLOW_HOME"] = home
-    os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{home}/airflow.db"
-    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
-    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-    import_module(f"benchmarks.{who}").declare(url)
-
-
-def _rebuilt(path: str, arguments: dict[str, Any]) -> BaseTrigger:
+def rebuilt(path: str, arguments: dict[str, Any]) -> BaseTrigger:
+    """A trigger as Airflow makes it from what its database holds."""
     module, _, name = path.rpartition(".")
     trigger: BaseTrigger = getattr(import_module(module), name)(**arguments)
     return trigger
 
 
-def _mib(what: str) -> float:
+# --- both -----------------------------------------------------------------------------------------------------
+
+
+def settle(place: Place, key: str) -> Passing:
+    """An Airflow without database, which reads its connections from the environment, and logs what is wrong only."""
+    passing = Passing(place.clock)
+    if place.skips:
+        from airflow_provider_fivetran import clock
+
+        clock.utcnow = passing.now  # before anything imports it by name
+        if key == WORKER_KEY:
+            time.sleep = passing.sleep
+    for name in list(os.environ):
+        if name.startswith("AIRFLOW_") or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    home = tempfile.mkdtemp(prefix="airflow-home-", dir=place.clock.parent)
+    os.environ["AIRFLOW_HOME"] = home
+    os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{home}/airflow.db"
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    import_module(f"benchmarks.{place.who}").declare(place.url, key)
+    return passing
+
+
+def forget_the_peak() -> None:
+    """Let the peak of this process's memory be counted anew."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def mib(what: str) -> float:
     """A line of what Linux says about the memory of this process."""
-    found = re.search(
-        rf"^{what}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE
-    )
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    found = re.search(rf"^{what}:\s+(\d+) kB", status, re.MULTILINE)
     return int(found.group(1)) / 1024 if found else float("nan")

@@ -1,95 +1,75 @@
-"""What was measured, as a table, a projection, and plots."""
+"""What was measured, as a page of tables."""
 
 from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+
+    from benchmarks.rows import Import, Notes, Row, Spread, Steady
+
+T = TypeVar("T")
 
 HOURLY_BUDGET = 20_000
 PEER = "airflow-provider-fivetran-async"
-HEADINGS = (
-    *("syncs", "waits by", "requests", "per sync", "late: median", "95 %", "max", "CPU", "of a core"),
-    *("peak memory", "by the waits", "worst stall", "wrong", "early", "none", "simulator"),
-)
 LEGEND = f"""\
-*requests*: all of them, the start of each sync included. *late*: seconds from the real end of a sync, by the
-simulator's record, to the event of its trigger. *CPU*: seconds of the waiting process. *by the waits*: how much
-its memory grew from the moment before, when one wait had been and gone. *worst stall*: how late a sleep of 5 ms
-ended at worst, on a busy machine also for other reasons. *wrong*: red for a good sync or green for a bad one;
-*early*: decided before the sync had ended; *none*: not decided within two minutes after the last sync.
-*simulator*: how much of a core it used; near 100 % it was the simulator that was measured.
+Nothing here is judged; the figures are what one run on one machine showed. The peer is *{PEER}*. Fivetran is the
+simulator, in a process of its own. Not measured: TLS, distance, and what Airflow itself does for a trigger (its
+database, its logs, and asking the supervisor for the connection).
 
-Not measured: TLS, distance, and what Airflow itself does for a trigger (its database, its logs, and asking the
-supervisor for the connection). One sync in ten fails. Time passes faster where it says so below a table, whose
-seconds are simulated ones then, except for CPU and stall. The peer is *{PEER}*.
+*late*: seconds from the real end of a sync, by the simulator's record, to the event of its trigger. *wrong*: red
+for a good sync or green for a bad one; *early*: decided before the sync had ended; *none*: not decided within two
+minutes after the last sync. *to start*: requests of the worker, before the task waits; *lists*: of all connections
+at once, by the page; *looks*: at one connection; *history*: of one connection's syncs. *CPU*: seconds of the waiting
+process. *by the waits*: how much its memory grew from the moment before. *worst stall*: how long its event loop was
+held up at worst, in real time, on a busy machine also by others. *simulator*: how much of a core that used; near
+100 % it was the simulator that was measured.
+"""
+SIMULATED = """\
+Idle time is skipped here: whenever the waiting process has nothing to do, and nothing is on its way to it, the clock
+of all processes is moved to its next appointment. Requests and calculations take as long as they really do.
 """
 PROJECTION = f"""\
-**Projection: requests that syncs of one hour cost, and how many of them fit into {HOURLY_BUDGET:,} an hour.**
-Measured are ten minutes; the other fifty are taken to cost what minutes five to nine did. Between two numbers of
-syncs, and beyond the last, a straight line.
+**How many syncs of one hour fit into the {HOURLY_BUDGET:,} requests that an account has in an hour.** Each sync is
+started, waited for and judged within the hour, so the requests of the table are what so many syncs at once cost.
+Between two numbers of syncs, and beyond the last, a straight line.
+"""
+MIX = """\
+40 % of the syncs take 8 to 60 seconds, 40 % two to twenty minutes, 20 % up to six hours, each connection within 20 %
+of its usual time, which its last five syncs have shown; 2 % fail early, and 2 % take two to three times as long. A
+task begins when its predecessor has ended. Nothing is set but the connection. The first six hours, in which all this
+becomes steady, are not counted.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One contender with one number of waits under one load."""
-
-    load: str
-    title: str
-    who: str
-    count: int
-    speed: float
-    to_begin: int
-    """Requests before the waits, by the worker."""
-    requests: int
-    latency_median: float | None
-    latency_95: float | None
-    latency_max: float | None
-    cpu_seconds: float
-    cpu_share: float
-    peak_mib: float
-    added_mib: float
-    worst_stall: float
-    wrong: int
-    """Red instead of green, or green instead of red."""
-    premature: int
-    """Decided although the sync had not ended at all."""
-    missing: int
-    simulator_share: float
-    in_an_hour: float | None
-    """Requests that syncs of one hour would cost; only under the long load."""
-
-
-def markdown(rows: Sequence[Row], command: str, plots: Mapping[str, str] | None = None) -> str:
+def page(notes: Notes, command: str, plots: Mapping[str, str] | None = None) -> str:
     """The whole page."""
+    plots = plots or {}
     parts = ["# Many waits", _measured(command), LEGEND]
-    for load, title in {row.load: row.title for row in rows}.items():
-        shown = [row for row in rows if row.load == load]
-        parts += [f"## {title}", _table(shown)]
-        if plots:
-            parts.append(f"![{title}]({plots[load]})")
-        if any(row.in_an_hour is not None for row in shown):
-            parts.append(_projection(shown))
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    for load, rows in notes.waits().items():
+        parts += [f"## {rows[0].title}", *([] if load == "quick" else [SIMULATED])]
+        parts += [_table(_requests_of, rows), *_shown(plots, load, rows[0].title), _table(_cost_of, rows)]
+        if load == "hour":
+            parts += [PROJECTION, _projection(rows)]
+    for load, days in notes.days().items():
+        parts += [f"## {days[0].title}", MIX if load == "mix" else "", SIMULATED]
+        parts += [_table(_requests_in_an_hour, days), *_shown(plots, load, days[0].title)]
+        parts += [_table(_verdicts_of, days), "Late, by the kind of sync:", _kinds(days)]
+    if notes.imports():
+        parts += ["## Importing the operators and sensors", _imports(notes.imports())]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
-def write(path: Path, rows: Sequence[Row], command: str) -> None:
-    """Write the page, and a plot for each load beside it."""
-    plots = {load: f"{path.stem}-{load}.svg" for load in {row.load: None for row in rows}}
-    for load, name in plots.items():
-        _plot(path.with_name(name), [row for row in rows if row.load == load])
-    path.write_text(markdown(rows, command, plots), encoding="utf-8")
+def _shown(plots: Mapping[str, str], load: str, title: str) -> list[str]:
+    return [f"![{title}]({plots[load]})"] if load in plots else []
 
 
 def _measured(command: str) -> str:
@@ -105,89 +85,148 @@ def _measured(command: str) -> str:
     )
 
 
-def _table(rows: Sequence[Row]) -> str:
-    lines = [
-        HEADINGS,
-        ["---:" if heading != "waits by" else "---" for heading in HEADINGS],
-        *map(_cells, rows),
-    ]
-    speeds = {row.speed: None for row in rows}
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    if speeds.keys() == {1.0}:
-        return text
-    said = {row.count: f"{row.count}: {row.speed:g}" for row in rows}
-    return f"{text}\n\nSimulated seconds per second, by the number of syncs: {', '.join(said.values())}."
+# --- waits that began together --------------------------------------------------------------------------------
 
 
-def _cells(row: Row) -> list[str]:
-    return [
-        f"{row.count:,}",
-        row.who,
-        f"{row.requests:,}",
-        f"{row.requests / row.count:.1f} ({row.to_begin / row.count:.1f} to start)",
-        *(_seconds(value) for value in (row.latency_median, row.latency_95, row.latency_max)),
-        f"{row.cpu_seconds:.1f} s",
-        f"{row.cpu_share:.0%}",
-        f"{row.peak_mib:.0f} MiB",
-        f"{row.added_mib:.0f} MiB",
-        f"{row.worst_stall * 1000:.0f} ms",
-        *(f"{number:,}" for number in (row.wrong, row.premature, row.missing)),
-        f"{row.simulator_share:.0%}",
-    ]
+def _requests_of(row: Row) -> dict[str, str]:
+    return {
+        "syncs": f"{row.count:,}",
+        "waits by": row.who,
+        "requests": f"{row.requests:,}",
+        "per sync": f"{row.requests / row.count:.2f}",
+        "to start": f"{row.to_begin:,}",
+        **_kinds_of_requests(row.asked),
+        **_late(row.late),
+        **_faults(row),
+    }
+
+
+def _cost_of(row: Row) -> dict[str, str]:
+    return {
+        "syncs": f"{row.count:,}",
+        "waits by": row.who,
+        "CPU": f"{row.cpu_seconds:.1f} s",
+        "of a core": f"{row.cpu_share:.0%}",
+        "peak memory": f"{row.peak_mib:.0f} MiB",
+        "by the waits": f"{row.added_mib:.0f} MiB",
+        "worst stall": f"{row.longest_hold * 1000:.0f} ms",
+        "simulator": f"{row.simulator_share:.0%}",
+    }
+
+
+def _projection(rows: Sequence[Row]) -> str:
+    lines = []
+    for who in {row.who: None for row in rows}:
+        costs = {row.count: row.requests for row in rows if row.who == who}
+        count = fitting(costs)
+        beyond = "" if count <= max(costs) else f", beyond the {max(costs):,} that were measured"
+        lines.append(f"- {who}: {count:,.0f}{beyond}")
+    return "\n".join(lines)
+
+
+def fitting(costs: Mapping[int, float], budget: float = HOURLY_BUDGET) -> float:
+    """How many syncs cost the whole budget, by the piece of the measured line that it lies on."""
+    points = [(0, 0.0), *sorted(costs.items())]
+    pieces = list(pairwise(points))
+    (fewer, less), (more, much) = next((piece for piece in pieces if piece[1][1] >= budget), pieces[-1])
+    return fewer + (more - fewer) * (budget - less) / (much - less)
+
+
+# --- waits that began one after the other ---------------------------------------------------------------------
+
+
+def _requests_in_an_hour(day: Steady) -> dict[str, str]:
+    return {
+        "waits by": day.who,
+        "syncs at once": f"{day.slots:,}",
+        "begun in an hour": f"{day.begun / day.hours:,.0f}",
+        "requests in an hour": f"{day.requests:,.0f}",
+        f"of {day.budget:,}": f"{day.requests / day.budget:.1%}",
+        "to start": f"{day.to_begin:,.0f}",
+        **_kinds_of_requests(day.asked),
+        "most in any hour": f"{day.most_in_an_hour:,.0f}",
+        "refused (429)": f"{day.refused:,}",
+    }
+
+
+def _verdicts_of(day: Steady) -> dict[str, str]:
+    return {
+        "waits by": day.who,
+        "hours": f"{day.hours:g}",
+        "verdicts": f"{len(day.late['all'].values):,}",
+        **_late(day.late["all"]),
+        **_faults(day),
+        "did not begin": f"{day.not_begun:,}",
+        "CPU in an hour": f"{day.cpu_seconds:.1f} s",
+        "worst stall": f"{day.longest_hold * 1000:.0f} ms",
+        "simulator": f"{day.simulator_share:.0%}",
+    }
+
+
+def _kinds(days: Sequence[Steady]) -> str:
+    rows = [(day.who, name, spread) for day in days for name, spread in day.late.items() if name != "all"]
+    return _table(
+        lambda row: {
+            "waits by": row[0],
+            "syncs": row[1],
+            "verdicts": f"{len(row[2].values):,}",
+            **_late(row[2]),
+        },
+        rows,
+    )
+
+
+# --- imports --------------------------------------------------------------------------------------------------
+
+
+def _imports(rows: Sequence[Import]) -> str:
+    table = _table(
+        lambda row: {
+            "imported": "Airflow's DAG and base classes alone" if row.airflow else f"{row.who}, after that",
+            "milliseconds: median": f"{row.milliseconds.at(0.5):.0f}",
+            "least": f"{row.milliseconds.at(0):.0f}",
+            "most": f"{row.milliseconds.at(1):.0f}",
+            "modules": f"{row.modules:,}",
+        },
+        rows,
+    )
+    return f"Each in {len(rows[0].milliseconds.values)} new processes, in turn.\n\n{table}"
+
+
+# --- their parts ----------------------------------------------------------------------------------------------
+
+
+def _table(cells: Callable[[T], dict[str, str]], rows: Sequence[T]) -> str:
+    lines = [cells(row) for row in rows]
+    headings = list(lines[0])
+    words = ("waits by", "imported")
+    rule = ["---" if heading in words else "---:" for heading in headings]
+    return "\n".join(
+        f"| {' | '.join(line)} |" for line in (headings, rule, *(line.values() for line in lines))
+    )
+
+
+def _kinds_of_requests(asked: Mapping[str, float]) -> dict[str, str]:
+    others = sum(number for what, number in asked.items() if what not in ("list", "look", "history"))
+    return {
+        "lists": f"{asked.get('list', 0):,.0f}",
+        "looks": f"{asked.get('look', 0):,.0f}",
+        "history": f"{asked.get('history', 0):,.0f}",
+        **({"other": f"{others:,.0f}"} if others else {}),
+    }
+
+
+def _late(late: Spread) -> dict[str, str]:
+    return {
+        "late: median": _seconds(late.at(0.5)),
+        "95 %": _seconds(late.at(0.95)),
+        "max": _seconds(late.at(1)),
+    }
+
+
+def _faults(row: Row | Steady) -> dict[str, str]:
+    return {"wrong": f"{row.wrong:,}", "early": f"{row.early:,}", "none": f"{row.missing:,}"}
 
 
 def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} s"
-
-
-def _projection(rows: Sequence[Row]) -> str:
-    """How many syncs of one hour fit into the budget of an account."""
-    counts = list({row.count: None for row in rows})
-    lines = [
-        PROJECTION,
-        "| waits by | " + " | ".join(f"{count:,} syncs" for count in counts) + " | fit |",
-        "| --- " + "| ---: " * (len(counts) + 1) + "|",
-    ]
-    for who in {row.who: None for row in rows}:
-        costs = {row.count: row.in_an_hour for row in rows if row.who == who and row.in_an_hour is not None}
-        shown = [
-            f"{costs[count]:,.0f}" if count in costs else "-" for count in {row.count: None for row in rows}
-        ]
-        lines.append(f"| {who} | {' | '.join(shown)} | {_fitting(costs):,.0f} |")
-    return "\n".join(lines)
-
-
-def _fitting(costs: Mapping[int, float]) -> float:
-    """How many syncs cost the whole budget, by the piece of the measured line that comes next to it."""
-    points = [(0, 0.0), *sorted(costs.items())]
-    pieces = list(pairwise(points))
-    (fewer, less), (more, much) = next(
-        (piece for piece in pieces if piece[1][1] >= HOURLY_BUDGET), pieces[-1]
-    )
-    return fewer + (more - fewer) * (HOURLY_BUDGET - less) / (much - less)
-
-
-def _plot(path: Path, rows: Sequence[Row]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "benchmark"  # the same ids in each run
-    from matplotlib import pyplot as plt
-
-    shown: dict[str, Callable[[Row], float | None]] = {
-        "requests per sync": lambda row: row.requests / row.count,
-        "detected late, 95 % (s)": lambda row: row.latency_95,
-        "CPU (s)": lambda row: row.cpu_seconds,
-        "memory by the waits (MiB)": lambda row: row.added_mib,
-        "worst stall (ms)": lambda row: row.worst_stall * 1000,
-        "no verdict": lambda row: row.missing,
-    }
-    figure, axes = plt.subplots(2, 3, figsize=(12, 6), layout="constrained")
-    for ax, (title, value) in zip(axes.flat, shown.items(), strict=True):
-        for who in {row.who: None for row in rows}:
-            points = [(row.count, value(row)) for row in rows if row.who == who]
-            ax.plot(*zip(*points, strict=True), marker="o", label=who)
-        ax.set(title=title, xscale="log", ylim=(0, None), xlabel="syncs at once")
-    axes.flat[0].legend()
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
