@@ -6,10 +6,11 @@ import os
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
-from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
+
+from benchmarks.projection import HOURLY_BUDGET, fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HOURLY_BUDGET = 20_000
 PEER = "airflow-provider-fivetran-async"
 LEGEND = f"""\
 Nothing here is judged; the figures are what one run on one machine showed. The peer is *{PEER}*. Fivetran is the
@@ -122,14 +122,6 @@ def _projection(rows: Sequence[Row]) -> str:
         beyond = "" if count <= max(costs) else f", beyond the {max(costs):,} that were measured"
         lines.append(f"- {who}: {count:,.0f}{beyond}")
     return "\n".join(lines)
-
-
-def fitting(costs: Mapping[int, float], budget: float = HOURLY_BUDGET) -> float:
-    """How many syncs cost the whole budget, by the piece of the measured line that it lies on."""
-    points = [(0, 0.0), *sorted(costs.items())]
-    pieces = list(pairwise(points))
-    (fewer, less), (more, much) = next((piece for piece in pieces if piece[1][1] >= budget), pieces[-1])
-    return fewer + (more - fewer) * (budget - less) / (much - less)
 
 
 # --- waits that began one after the other ---------------------------------------------------------------------

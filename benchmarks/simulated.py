@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_fivetran.simulator import Simulator, SyncPlan
 from airflow_provider_fivetran.simulator.clock import Clock
 from airflow_provider_fivetran.simulator.describing import load_account
+from benchmarks.counts import what_it_is
 from benchmarks.passing import Passing
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 COUNTED_EVERY = 10
 """Requests are counted by so many seconds, in which they arrived."""
 PAUSE = 600.0
-_WHAT = {"sync": "trigger", "force": "trigger", "sync-history": "history"}
-_PARTS_OF_A_LOOK = 3
 
 
 class _Clock(Clock):
@@ -54,16 +53,6 @@ class Counting(Simulator):
         at = int(request.at.timestamp()) // COUNTED_EVERY * COUNTED_EVERY
         what = what_it_is(request.method, request.path)
         self.counts[at, request.key or "", what, request.status or 0] += 1
-
-
-def what_it_is(method: str, path: str) -> str:
-    """A word for what is asked: ``list``, ``look``, ``trigger``, ``history`` or ``other``."""
-    parts = path.strip("/").split("/")
-    if parts[1:2] not in (["connections"], ["connectors"]):
-        return "other"
-    if method == "GET" and len(parts) <= _PARTS_OF_A_LOOK:
-        return "list" if len(parts) < _PARTS_OF_A_LOOK else "look"
-    return _WHAT.get(parts[-1], "other")
 
 
 def sync_before(simulator: Simulator, rounds: list[dict[str, float]]) -> None:

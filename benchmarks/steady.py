@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
+from benchmarks.counts import HOUR, TOO_MANY
 from benchmarks.fivetran import NO_LIMIT
 from benchmarks.mixture import KINDS, LONGEST, Mixture
 from benchmarks.passing import Loop
@@ -35,7 +36,7 @@ from benchmarks.processes import (
     settle,
 )
 from benchmarks.rows import Spread, Steady
-from benchmarks.witness import HOUR, TOO_MANY, TRIGGERER_KEY, WORKER_KEY, serving
+from benchmarks.witness import TRIGGERER_KEY, WORKER_KEY, serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

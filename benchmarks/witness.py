@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import requests
 
+from benchmarks.counts import Counts
 from benchmarks.fivetran import NO_LIMIT, account
 from benchmarks.passing import Passing
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 WORKER_KEY, TRIGGERER_KEY = "worker-key", "triggerer-key"
 """Two keys of one account, so that the requests can be told apart."""
 SECRET = "sim-secret"  # noqa: S105 - opens nothing but the simulator
-TOO_MANY = 429
-HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,42 +33,6 @@ class Run:
     accepted_at: datetime
     ended_at: datetime | None
     ended_well: bool
-
-
-class Counts:
-    """How many requests arrived when, with which key, for what, and with which status of the answer."""
-
-    def __init__(self, rows: list[list[Any]]) -> None:
-        self._rows = rows
-
-    def total(self, **wanted: object) -> int:
-        """The number of those that have these values."""
-        return self.by("what", **wanted).total()
-
-    def between(self, since: datetime, until: datetime) -> Counts:
-        return Counts([row for row in self._rows if since.timestamp() <= row[0] < until.timestamp()])
-
-    def most_in_an_hour(self) -> int:
-        """The highest number in any hour."""
-        numbers = sorted(self.by("at").items())
-        most = inside = first = 0
-        for at, number in numbers:
-            inside += number
-            while numbers[first][0] <= at - HOUR:
-                inside -= numbers[first][1]
-                first += 1
-            most = max(most, inside)
-        return most
-
-    def by(self, name: str, **wanted: object) -> Counter[Any]:
-        """The numbers by one of ``at``, ``key``, ``what``, ``status``, of those that have these values."""
-        names = ("at", "key", "what", "status")
-        found: Counter[Any] = Counter()
-        for *values, number in self._rows:
-            row = dict(zip(names, values, strict=True))
-            if all(row[key] == value for key, value in wanted.items()):
-                found[row[name]] += number
-        return found
 
 
 class Fivetran:
