@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from benchmarks.cluster.record import Request, Sync, Task
-    from benchmarks.cluster.scenes import Played
+    from benchmarks.cluster.scenes import HandOver, Played
 
 GREEN, RED = "success", "failed"
 VERDICTS = {"COMPLETED": GREEN, "FAILURE": RED}
@@ -64,8 +64,10 @@ class Findings:
     """From the end of a sync until Airflow had its trigger's event."""
     over: Spread | None
     """From the end of a sync to the end of its task."""
-    noticed_by_others: Spread | None
-    """As ``noticed``, of the tasks that did not wait in a triggerer that was killed."""
+    noticed_after_kill: Spread | None
+    """As ``noticed``, of the tasks that waited in the triggerer when it was killed."""
+    ended_unwatched: int
+    """How many of those syncs ended between the kill and the hand-over."""
 
 
 def find(played: Played) -> Findings:
@@ -82,7 +84,7 @@ def find(played: Played) -> Findings:
     ends = {name: rows[0].ended_at for name, rows in syncs.items()}
     states = Counter(task.state for task in played.tasks)
     moved = played.hand_over.connections if played.hand_over else frozenset()
-    others = [task for task in played.tasks if task.connection not in moved]
+    waited_there = [task for task in played.tasks if task.connection in moved]
     return Findings(
         played=played,
         wrong=[f"{name}: {text}" for name, text in sorted(complaints.items()) if text],
@@ -95,7 +97,10 @@ def find(played: Played) -> Findings:
         busiest_minute=_busiest([request.at for request in played.requests]),
         noticed=Spread.of(_delays((task.woken_at, ends.get(task.connection)) for task in played.tasks)),
         over=Spread.of(_delays((task.ended_at, ends.get(task.connection)) for task in played.tasks)),
-        noticed_by_others=Spread.of(_delays((task.woken_at, ends.get(task.connection)) for task in others)),
+        noticed_after_kill=Spread.of(
+            _delays((task.woken_at, ends.get(task.connection)) for task in waited_there)
+        ),
+        ended_unwatched=sum(_ended_unwatched(ends.get(name), played.hand_over) for name in moved),
     )
 
 
@@ -111,6 +116,12 @@ def _complaint(task: Task, syncs: Sequence[Sync], triggers: int) -> str:
     if sync.ended_at is None or task.ended_at is None or task.ended_at < sync.ended_at:
         return f"the task ended at {task.ended_at}, its sync at {sync.ended_at}"
     return ""
+
+
+def _ended_unwatched(ended_at: datetime | None, hand_over: HandOver | None) -> bool:
+    if ended_at is None or hand_over is None:
+        return False
+    return 0 <= (ended_at - hand_over.killed_at).total_seconds() <= hand_over.seconds
 
 
 def _kind(request: Request) -> str:

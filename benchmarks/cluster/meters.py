@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 BETWEEN_LOOKS = 1.0
 KIB = 1024
+BLOCKED = re.compile(r"async thread was blocked for ([0-9.]+) seconds")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,12 +35,17 @@ class Use:
     most_triggers: int = 0
     ended_after: float | None = None
     """Seconds into the scene, if it was killed."""
+    stalls: list[float] = field(default_factory=list)
+    """Seconds for which its event loop was blocked, as it says itself of more than 0.2."""
     cpu_before: float = 0.0
     cpu_by_process: dict[int, float] = field(default_factory=dict)
 
     @property
     def cpu_seconds(self) -> float:
         return sum(self.cpu_by_process.values()) - self.cpu_before
+
+    def read_log(self, log: Path) -> None:
+        self.stalls = [float(seconds) for seconds in BLOCKED.findall(log.read_text(errors="replace"))]
 
     def look(self) -> float:
         """Note the CPU seconds of all its processes so far, and return their memory in MiB."""

@@ -76,9 +76,9 @@ def _outcomes(all_findings: Sequence[Findings], load: Load) -> str:
         *((f"- {kind}", lambda found, kind=kind: f"{found.kinds[kind]:,}") for kind in _kinds(all_findings)),
         ("requests in the busiest minute", lambda found: str(found.busiest_minute)),
         ("end of the sync to its event in Airflow", lambda found: _spread(found.noticed)),
-        ("- of the tasks whose triggerer lived", lambda found: _spread(found.noticed_by_others)),
+        ("- where the triggerer was killed", lambda found: _spread(found.noticed_after_kill)),
         ("end of the sync to the end of its task", lambda found: _spread(found.over)),
-        ("hand-over of a killed triggerer's triggers", _hand_over),
+        ("hand-over of the killed triggerer's triggers", _hand_over),
     ]
     titles = [found.played.title for found in all_findings]
     lines = [f"| | {' | '.join(titles)} |", f"| --- {'| ---: ' * len(titles)}|"]
@@ -97,7 +97,8 @@ def _hand_over(found: Findings) -> str:
     over = found.played.hand_over
     if over is None:
         return "-"
-    return f"{len(over.connections)} after {over.seconds:.0f} s (killed at {over.at:.0f} s)"
+    moved, seconds = len(over.connections), f"{over.seconds:.0f} s"
+    return f"{moved} triggers, {seconds}; {found.ended_unwatched} of their syncs ended meanwhile"
 
 
 def _spread(spread: Spread | None) -> str:
@@ -106,13 +107,14 @@ def _spread(spread: Spread | None) -> str:
 
 def _triggerers(all_findings: Sequence[Findings]) -> str:
     lines = [
-        "| | triggerer | triggers at most | memory idle | at most | per trigger | CPU | of a core |",
+        "| | triggerer | triggers at most | memory idle | at most | CPU | of a core | loop blocked |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for found in all_findings:
         lines += [_triggerer(found, number, use) for number, use in enumerate(found.played.uses, 1)]
     legend = (
-        "Memory and CPU are those of all processes of a triggerer. It counts as dead when it has not told that it "
+        "Memory and CPU are those of all processes of a triggerer; its event loop counts as blocked after 0.2 s, and "
+        "the longest of these times is shown. A triggerer counts as dead when it has not told that it "
         f"lives for {TRIGGERER_HEALTH_CHECK_THRESHOLD} s (`[triggerer] triggerer_health_check_threshold`)."
     )
     return "\n".join(lines) + f"\n\n{legend}"
@@ -120,15 +122,14 @@ def _triggerers(all_findings: Sequence[Findings]) -> str:
 
 def _triggerer(found: Findings, number: int, use: Use) -> str:
     lived = found.played.seconds if use.ended_after is None else use.ended_after
-    added = 1024 * (use.peak_mib - use.idle_mib) / use.most_triggers if use.most_triggers else 0.0
     cells = (
         found.played.title,
-        f"{number}{'' if use.ended_after is None else ', killed'}",
+        str(number) if use.ended_after is None else f"{number}, killed after {use.ended_after:.0f} s",
         str(use.most_triggers),
         f"{use.idle_mib:.0f} MiB",
         f"{use.peak_mib:.0f} MiB",
-        f"{added:.0f} KiB",
         f"{use.cpu_seconds:.1f} s",
         f"{use.cpu_seconds / lived:.0%}",
+        f"{len(use.stalls)} times, {max(use.stalls):.1f} s" if use.stalls else "never",
     )
     return f"| {' | '.join(cells)} |"

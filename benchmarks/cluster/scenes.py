@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_server import NotReadyError
@@ -25,7 +26,7 @@ SYNC, FAILING = "sync", "sync_that_fails"
 ONE_IN_SO_MANY_FAILS = 10
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 SETTLE = 10.0  # seconds that new triggerers get before their memory is taken for that of idle ones
-UNTIL_KILL = 10.0  # seconds for which all tasks wait before a triggerer is killed
+ENDED_BEFORE_KILL = 10  # one in so many tasks has ended when a triggerer is killed
 SAID_EVERY = 15.0
 # Seconds that tasks may take from the last sync's end to theirs, besides those for a worker each.
 PATIENCE = 300.0
@@ -74,8 +75,7 @@ class Load:
 class HandOver:
     """How the triggers of a killed triggerer came to another."""
 
-    at: float
-    """Seconds into the scene."""
+    killed_at: datetime
     connections: frozenset[str]
     seconds: float
     """Until the last of them belonged to another."""
@@ -128,16 +128,18 @@ class Stage:
         meter.start()
         hand_over = None
         try:
-            self._wait(run_id, meter, all_deferred=True)
             if kill:
+                # Late enough that some syncs end while nobody looks.
+                self._wait_until_ended(max(1, self._load.tasks // ENDED_BEFORE_KILL), run_id, meter)
                 hand_over = self._kill_one(uses[0], meter, names)
-            self._wait(run_id, meter, all_deferred=False)
+            self._wait_until_ended(self._load.tasks, run_id, meter)
             seconds = meter.seconds()
         finally:
             meter.stop()
         for use in uses:
             if use.ended_after is None:
                 self._parts.terminate(use.name)
+            use.read_log(self._parts.log(use.name))
         return Played(
             title=title,
             seconds=seconds,
@@ -150,16 +152,13 @@ class Stage:
             hand_over=hand_over,
         )
 
-    def _wait(self, run_id: str, meter: Meter, *, all_deferred: bool) -> None:
-        """Wait until all tasks have ended; or else until all are deferred, or some have ended already."""
+    def _wait_until_ended(self, tasks: int, run_id: str, meter: Meter) -> None:
+        """Wait until so many tasks have ended."""
 
         def reached() -> bool:
             states = self._ledger.states(run_id)
             self._tell(states)
-            ended = sum(states[state] for state in ENDED)
-            if all_deferred:
-                return states["deferred"] == self._load.tasks or ended > 0
-            return ended == self._load.tasks
+            return sum(states[state] for state in ENDED) >= tasks
 
         if not until(reached, self._load.longest_scene - meter.seconds(), self._parts.check):
             raise NotReadyError(f"The tasks did not end in time: {dict(self._ledger.states(run_id))}")
@@ -173,14 +172,13 @@ class Stage:
 
     def _kill_one(self, use: Use, meter: Meter, names: Mapping[tuple[str, int], str]) -> HandOver:
         """Kill a triggerer as if its machine had died, and see how others take its triggers over."""
-        pause(self._parts, UNTIL_KILL)
         use.ended_after = meter.seconds()
         connections = self._ledger.waiting_at(use.job, names)
-        began = time.monotonic()
+        killed_at, began = datetime.now(UTC), time.monotonic()
         self._parts.kill(use.name)
         self._progress.say(f"{use.name} is killed; {len(connections)} tasks waited in it")
         if not until(lambda: use.job not in self._ledger.triggers(), PATIENCE, self._parts.check):
             raise NotReadyError("Nobody took over what the killed triggerer had.")
         seconds = time.monotonic() - began
         self._progress.say(f"all of them have another triggerer after {seconds:.0f} s")
-        return HandOver(at=use.ended_after, connections=frozenset(connections), seconds=seconds)
+        return HandOver(killed_at=killed_at, connections=frozenset(connections), seconds=seconds)
