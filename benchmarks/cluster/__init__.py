@@ -6,4 +6,4 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # What starts processes, Airflow and PostgreSQL for the demo and for `make live` serves here too.
-sys.path[:0] = [str(ROOT / "example_dags" / "demo"), str(ROOT / "tests" / "live")]
+sys.path += [str(ROOT / "example_dags" / "demo"), str(ROOT / "tests" / "live")]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
+
+from benchmarks.counts import what_it_is
+from benchmarks.rows import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,31 +18,6 @@ if TYPE_CHECKING:
 
 GREEN, RED = "success", "failed"
 VERDICTS = {"COMPLETED": GREEN, "FAILURE": RED}
-KINDS = (
-    ("the list of all connections", "GET", re.compile(r"/v1/connections/?")),
-    ("one connection", "GET", re.compile(r"/v1/connections/[^/]+")),
-    ("a connection's sync history", "GET", re.compile(r"/v1/connections/[^/]+/.*histor.*")),
-    ("trigger of a sync", "POST", re.compile(r"/v1/connections/[^/]+/sync")),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Seconds of many: in the middle, below which 95 of 100 are, and at most."""
-
-    middle: float
-    most: float
-    longest: float
-
-    @classmethod
-    def of(cls, seconds: Iterable[float]) -> Spread | None:
-        ordered = sorted(seconds)
-        if not ordered:
-            return None
-        return cls(median(ordered), ordered[int(0.95 * (len(ordered) - 1))], ordered[-1])
-
-    def __str__(self) -> str:
-        return f"{self.middle:.1f} s; {self.most:.1f} s; {self.longest:.1f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +36,11 @@ class Findings:
     most_tries: int
     kinds: Counter[str]
     busiest_minute: int
-    noticed: Spread | None
+    noticed: Spread
     """From the end of a sync until Airflow had its trigger's event."""
-    over: Spread | None
+    over: Spread
     """From the end of a sync to the end of its task."""
-    noticed_after_kill: Spread | None
+    noticed_after_kill: Spread
     """As ``noticed``, of the tasks that waited in the triggerer when it was killed."""
     ended_unwatched: int
     """How many of those syncs ended between the kill and the hand-over."""
@@ -75,12 +51,13 @@ def find(played: Played) -> Findings:
     for sync in played.syncs:
         syncs.setdefault(sync.connection, []).append(sync)
     triggers = Counter(
-        request.path.split("/")[3] for request in played.requests if _kind(request) == "trigger of a sync"
+        request.path.split("/")[3] for request in played.requests if _kind(request) == "trigger"
     )
     complaints = {
         task.connection: _complaint(task, syncs.get(task.connection, []), triggers[task.connection])
         for task in played.tasks
     }
+    complaints |= dict.fromkeys(syncs.keys() - complaints.keys(), "synced, but there is no such task")
     ends = {name: rows[0].ended_at for name, rows in syncs.items()}
     states = Counter(task.state for task in played.tasks)
     moved = played.hand_over.connections if played.hand_over else frozenset()
@@ -109,7 +86,7 @@ def _complaint(task: Task, syncs: Sequence[Sync], triggers: int) -> str:
     if triggers != 1 or len(syncs) != 1:
         return f"{triggers} triggers, {len(syncs)} syncs, the task is {task.state}"
     (sync,) = syncs
-    if task.state != VERDICTS.get(sync.status):
+    if task.state != VERDICTS.get(sync.status, "neither"):
         return f"the task is {task.state}, its sync {sync.status}"
     if task.sync_id != sync.sync_id:
         return f"the task stands for the sync {task.sync_id}, but {sync.sync_id} was its own"
@@ -125,10 +102,7 @@ def _ended_unwatched(ended_at: datetime | None, hand_over: HandOver | None) -> b
 
 
 def _kind(request: Request) -> str:
-    for name, method, path in KINDS:
-        if request.method == method and path.fullmatch(request.path):
-            return name
-    return f"{request.method} {request.path}"
+    return what_it_is(request.method, request.path)
 
 
 def _delays(pairs: Iterable[tuple[datetime | None, datetime | None]]) -> list[float]:

@@ -10,17 +10,24 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from benchmarks.cluster.findings import KINDS
 from benchmarks.cluster.parts import TASKS_PER_WORKER, TRIGGERER_HEALTH_CHECK_THRESHOLD, WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from benchmarks.cluster.findings import Findings, Spread
+    from benchmarks.cluster.findings import Findings
     from benchmarks.cluster.meters import Use
     from benchmarks.cluster.scenes import Load
+    from benchmarks.rows import Spread
 
+KINDS = {
+    "list": "the list of all connections",
+    "look": "one connection",
+    "history": "the sync history of one",
+    "trigger": "the trigger of a sync",
+    "other": "others",
+}
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
@@ -73,7 +80,7 @@ def _outcomes(all_findings: Sequence[Findings], load: Load) -> str:
             "requests, and per sync",
             lambda found: f"{found.kinds.total():,}, {found.kinds.total() / load.tasks:.1f}",
         ),
-        *((f"- {kind}", lambda found, kind=kind: f"{found.kinds[kind]:,}") for kind in _kinds(all_findings)),
+        *((f"- {title}", lambda found, kind=kind: f"{found.kinds[kind]:,}") for kind, title in KINDS.items()),
         ("requests in the busiest minute", lambda found: str(found.busiest_minute)),
         ("end of the sync to its event in Airflow", lambda found: _spread(found.noticed)),
         ("- where the triggerer was killed", lambda found: _spread(found.noticed_after_kill)),
@@ -86,13 +93,6 @@ def _outcomes(all_findings: Sequence[Findings], load: Load) -> str:
     return "\n".join(lines) + "\n\nDelays: median; 95 of 100 were shorter; longest."
 
 
-def _kinds(all_findings: Sequence[Findings]) -> list[str]:
-    """The kinds of requests that there were, the known ones first."""
-    seen = {kind for found in all_findings for kind in found.kinds}
-    known = [name for name, _, _ in KINDS if name in seen]
-    return known + sorted(seen.difference(known))
-
-
 def _hand_over(found: Findings) -> str:
     over = found.played.hand_over
     if over is None:
@@ -101,8 +101,9 @@ def _hand_over(found: Findings) -> str:
     return f"{moved} triggers, {seconds}; {found.ended_unwatched} of their syncs ended meanwhile"
 
 
-def _spread(spread: Spread | None) -> str:
-    return "-" if spread is None else str(spread)
+def _spread(spread: Spread) -> str:
+    values = [spread.at(share) for share in (0.5, 0.95, 1)]
+    return "; ".join(f"{value:.1f} s" for value in values if value is not None) or "-"
 
 
 def _triggerers(all_findings: Sequence[Findings]) -> str:
@@ -113,8 +114,8 @@ def _triggerers(all_findings: Sequence[Findings]) -> str:
     for found in all_findings:
         lines += [_triggerer(found, number, use) for number, use in enumerate(found.played.uses, 1)]
     legend = (
-        "Memory and CPU are those of all processes of a triggerer; its event loop counts as blocked after 0.2 s, and "
-        "the longest of these times is shown. A triggerer counts as dead when it has not told that it "
+        "Memory and CPU are those of all processes of a triggerer; its event loop counts as blocked after 0.2 s, "
+        "and the longest of these times is shown. A triggerer counts as dead when it has not told that it "
         f"lives for {TRIGGERER_HEALTH_CHECK_THRESHOLD} s (`[triggerer] triggerer_health_check_threshold`)."
     )
     return "\n".join(lines) + f"\n\n{legend}"
