@@ -36,7 +36,7 @@ def main() -> None:
 
     figure, axes = plt.subplots(figsize=(9, 4))
     for title, ends in SCENES.items():
-        usual = None if ends is None else Usual(*(timedelta(seconds=end) for end in ends))
+        usual = None if ends is None else Usual(timedelta(seconds=ends[0]), timedelta(seconds=ends[1]))
         at, pauses = looks(usual)
         axes.step(at, pauses, where="post", label=f"{title}: {len(at)} looks in {UNTIL // 60} minutes")
     axes.set(xlabel="age of the sync in minutes", ylabel="seconds to the next look", ylim=(0, 16))

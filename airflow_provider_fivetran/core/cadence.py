@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from airflow_provider_fivetran.core.models import SyncHistoryEntry
@@ -54,20 +54,21 @@ class Usual:
 
     shortest: timedelta
     longest: timedelta
+    runs: Mapping[datetime, timedelta] = field(default_factory=dict)
+    """What each took, by its beginning."""
 
 
-def usual_of(entries: Iterable[SyncHistoryEntry]) -> Usual | None:
-    """What the sync history tells of the usual duration; ``None`` if it holds no good sync."""
-    known = sorted(
-        (
-            (e.started_at, e.ended_at - e.started_at)
-            for e in entries
-            if e.is_success and e.started_at and e.ended_at
-        ),
-        reverse=True,
-    )
-    latest = [duration for _, duration in known[:LATEST_SYNCS] if duration >= timedelta(0)]
-    return Usual(min(latest), max(latest)) if latest else None
+def usual_of(entries: Iterable[SyncHistoryEntry], before: Usual | None = None) -> Usual | None:
+    """What the sync history tells of the usual duration; ``None`` if no good sync is known.
+
+    :param before: what was known before: one look into the history reaches less far back than another.
+    """
+    runs = dict(before.runs) if before is not None else {}
+    for e in entries:
+        if e.is_success and e.started_at and e.ended_at and e.ended_at >= e.started_at:
+            runs[e.started_at] = e.ended_at - e.started_at
+    latest = dict(sorted(runs.items())[-LATEST_SYNCS:])
+    return Usual(min(latest.values()), max(latest.values()), latest) if latest else None
 
 
 def pause_between_looks(

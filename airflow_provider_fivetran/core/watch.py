@@ -189,9 +189,10 @@ class _Eyes:
         self._learn(page.value.items)
 
     def _learn(self, entries: Iterable[SyncHistoryEntry]) -> None:
-        usual = usual_of(entries)
+        name = self._ticket.connection_id
+        usual = usual_of(entries, self._usual.get(name))
         if usual is not None:
-            self._usual[self._ticket.connection_id] = usual
+            self._usual[name] = usual
 
     def _read_history(self, seen: Seen, wanted: AskHistory) -> Procedure[Seen]:
         call = get_sync_history(self._ticket.connection_id, since=wanted.since, until=wanted.until)

@@ -25,6 +25,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
     FivetranError,
     FivetranForbidden,
+    FivetranRateLimited,
     FivetranUnauthorized,
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
@@ -63,6 +64,8 @@ Keys: TypeAlias = Callable[[], AsyncGenerator[Settings, None]]
 REST = 10.0
 # Seconds that a key may take to prove itself: all other waits wait for that.
 PROBE_TIMEOUT = 20.0
+# Seconds for which the last word on the account's budget is believed.
+BUDGET_IS_NEWS_FOR = 600.0
 # Above this size an answer is read in a thread, so that the loop is not held up.
 LARGE_ANSWER = 256 * 1024
 
@@ -95,18 +98,20 @@ class Line:
         self._rests_until: dict[type[FivetranApiError], float] = {}
         self._failed_until = 0.0
         self._failure: Exception = FivetranError()
-        self._requests_left: int | None = None
-        self.poller = Poller(AsyncTransport(self).send, lambda: self._requests_left)
+        self._requests_left: tuple[int, float] | None = None
+        self.poller = Poller(self.exchange, self._requests_left_lately)
 
     async def __aenter__(self) -> Self:
         self._sessions = _Sessions()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        await self.poller.close()
-        if self._sessions is not None:
-            sessions, self._sessions = self._sessions, None
-            await sessions.close()
+        try:
+            await self.poller.close()
+        finally:
+            if self._sessions is not None:
+                sessions, self._sessions = self._sessions, None
+                await sessions.close()
 
     async def exchange(self, call: Call[T]) -> Answer[T]:
         """Send a call once; once more with another key if this one is refused, for then nothing was done."""
@@ -228,13 +233,21 @@ class Line:
             ) as response:
                 body = await _read_all(response)
                 answer = await _read(call, response, body, settings.base_url)
+        except FivetranRateLimited:
+            self._requests_left = (0, _now())
+            raise
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _unreachable(call, settings, error, maybe_received=False) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(call, settings, error, maybe_received=True) from error
         if answer.requests_left is not None:
-            self._requests_left = answer.requests_left
+            self._requests_left = (answer.requests_left, _now())
         return answer
+
+    def _requests_left_lately(self) -> int | None:
+        """What is left of the account's requests in this hour, if an answer has said so lately."""
+        left, said_at = self._requests_left or (None, 0.0)
+        return None if _now() > said_at + BUDGET_IS_NEWS_FOR else left
 
 
 class _Sessions:

@@ -1,7 +1,8 @@
 """One look for all who wait on one Airflow connection in one event loop.
 
 The poller delivers answers and decides nothing. Where many wait, it reads the list of connections, of which one page
-shows up to a thousand; where few wait, or where the key may not list, it lets each wait ask for itself, in turn.
+shows up to a thousand; where few wait, or where the list does not serve, it lets each wait ask for itself, in turn.
+All its times are those of the event loop: no clock that is set back may hold it up.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import suppress
 from contextvars import Context
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_fivetran.clock import utcnow
@@ -30,7 +31,8 @@ from airflow_provider_fivetran.core.models import Connection
 from airflow_provider_fivetran.core.protocol import Answer, next_page
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
 
     from airflow_provider_fivetran.core.protocol import Call, Page
     from airflow_provider_fivetran.core.steps import Look
@@ -41,31 +43,43 @@ log = logging.getLogger(__name__)
 
 Row: TypeAlias = "Mapping[str, Any]"
 
-# So many waits per page of the list ask for themselves.
+# All spans are in seconds.
+# So many waits ask for themselves, and so many as the list has pages.
 FEW = 3
-# Together the looks of all waits take one request in so much time; at first so many may come faster.
-GAP = timedelta(seconds=3)
+# All looks together take one request in so much time, or less where a round of them would else take longer than the
+# usual pause of 15 s; and the first so many may come faster.
+GAP = 3.0
+LEAST_GAP = 1.0
+LONGEST_ROUND = 15.0
 BURST = 40
-# The same where each wait must ask for itself: that takes up to 36 % of the 20,000 requests of an hour.
-GAP_WITHOUT_LIST = timedelta(seconds=0.5)
+# The same where the list does not serve: at most 36 % of the 20,000 requests of an hour.
+GAP_WITHOUT_LIST = 0.5
 # Each wait needs requests besides its looks: the end is read in the sync history, and maybe once more.
 RESERVED_FOR_EACH = 2
-# How long a list that cannot be had is not asked for again.
-REST_WITHOUT_LIST = timedelta(minutes=10)
+# For how long a list that does not serve is done without, and what it has shown of itself is believed.
+REST = 600.0
 # Waits that begin together are gathered for so long.
-GATHER = timedelta(seconds=0.1)
+GATHER = 0.1
+# A page that takes longer counts as a failure: everybody waits for it.
+LONGEST_FOR_A_PAGE = 20.0
+# The list is tried so often before those who wait are told; each time that it has failed so often in a row, a single
+# look is tried: if that works, the list is done without.
+TRIES = 3
+BETWEEN_TRIES = 2.0
+# A wait whose time is over waits so much longer for an answer that is on its way.
+GRACE = 10.0
 # The loop gets a breath after so many answers.
 AT_A_TIME = 50
 MOST_PAGES = 100
-# After so many failures of the list in a row a single look is tried: if that works, the list is done without.
-FAILURES_TO_PROBE = 3
-# Seconds for a page with all repetitions: everybody waits for it.
-LONGEST_FOR_A_PAGE = 60.0
-# A wait whose time is over waits so much longer for an answer that is on its way.
-GRACE = timedelta(seconds=10)
 LONGEST_SLEEP = 3600.0
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
-_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class _BrokenError(Exception):
+    """The poller has met an error of its own."""
+
+
+class _NotSentError(Exception):
+    """The call could not even be sent."""
 
 
 @dataclass(eq=False, slots=True)
@@ -73,33 +87,58 @@ class _Ask:
     """A wait that wants to look."""
 
     look: Look
-    due: datetime
+    due: float
+    latest: float
     answer: asyncio.Future[Answer[Connection] | None] = field(default_factory=asyncio.Future)
 
     @property
     def connection_id(self) -> str:
         return self.look.call.connection_id or ""
 
-    def is_due(self, now: datetime) -> bool:
-        return self.due <= now or self.look.latest <= now
+    @property
+    def pace(self) -> float:
+        return self.look.pace.total_seconds()
 
-    def accepts(self, now: datetime) -> bool:
+    def is_due(self, now: float) -> bool:
+        return self.due <= now or self.latest <= now
+
+    def accepts(self, now: float) -> bool:
         """Whether a free answer may come now."""
         return not self.look.is_floor or self.is_due(now)
 
-    def wants(self, now: datetime, found: Connection) -> bool:
+    def wants(self, now: float, found: Connection) -> bool:
         """Whether a free answer is worth waking up for. If it is soon due anyway, it joins the others for good."""
-        return found != self.look.seen or self.due <= now + self.look.pace / 2
+        return found != self.look.seen or self.is_due(now + self.pace / 2)
 
 
-class _BrokenError(Exception):
-    """The poller has met an error of its own."""
+class _Budget:
+    """When the next request may be sent."""
+
+    def __init__(self) -> None:
+        self._paid_until = -inf
+        self._closed_until = -inf
+
+    def free_at(self) -> float:
+        return max(self._paid_until - BURST * GAP, self._closed_until)
+
+    def spend(self, now: float, gap: float, stretched: float) -> None:
+        """Pay for one request.
+
+        :param gap: until the next, unless a burst is allowed.
+        :param stretched: until the next, in any case, so that the account's hour suffices.
+        """
+        self._paid_until = max(self._paid_until, now) + max(gap, stretched)
+        if stretched > gap:
+            self._closed_until = max(self._closed_until, now) + stretched
+
+    def close(self, until: float) -> None:
+        self._closed_until = max(self._closed_until, until)
 
 
 class Poller:
-    """Answers the looks of many waits with as few requests as it can.
+    """Answers the looks of many waits with as few requests as it can. Closed once, it is of no more use.
 
-    :param send: sends a call, with the repetitions that are usual.
+    :param send: sends a call once.
     :param requests_left: tells what the last answer of all said of the account's requests in this hour.
     """
 
@@ -111,238 +150,287 @@ class Poller:
         self._send = send
         self._requests_left = requests_left
         self._asks: set[_Ask] = set()
-        self._served: dict[str, datetime] = {}
-        self._pages: dict[str, int] = {}
-        self._last_list = _LONG_AGO
-        self._list_rests_until = _LONG_AGO
-        self._paid_until = _LONG_AGO
-        self._next_round = _NEVER
-        self._broken_until = _LONG_AGO
-        self._failures = 0
-        self._earlier = asyncio.Event()
+        self._budget = _Budget()
         self._polling: asyncio.Task[None] | None = None
+        self._earlier = asyncio.Event()
+        self._next_round = inf
+        self._closed = False
+        self._broken_until = -inf
+        self._next_alone = -inf
+        # What the list has shown of itself.
+        self._listed_at = -inf
+        self._list_rests_until = -inf
+        self._list_failures = 0
+        self._pages: dict[str, tuple[int, float]] = {}
+        self._hidden_until: dict[str, float] = {}
+        # When each connection was last shown by it.
+        self._shown_at: dict[str, float] = {}
 
     async def answer(self, look: Look) -> Answer[Connection] | None:
         """What the look finds, when its time has come. ``None``: it is this wait's turn to ask for itself.
 
         :raises FivetranError: (one of its kinds) the list cannot be read at the moment.
         """
-        ask = _Ask(look, self._due(look))
-        if utcnow() >= self._broken_until:
-            self._asks.add(ask)
-            if self._polling is None:
-                # In a context of its own: the first wait may be over, and its log closed, long before the last.
-                self._polling = asyncio.create_task(self._poll(), context=Context())
-            if min(ask.due, look.latest) < self._next_round:
-                self._earlier.set()
-            try:
-                return await asyncio.wait_for(ask.answer, _seconds_until(look.latest + GRACE))
-            except TimeoutError:  # its time is over, and the list is slow
-                return None
-            except _BrokenError:
-                pass
-            finally:
-                self._asks.discard(ask)
-        await asyncio.sleep(_seconds_until(min(ask.due, look.latest)))
-        return None
+        ask = self._ask(look)
+        if _now() < self._broken_until:
+            await self._alone(ask)
+            return None
+        self._asks.add(ask)
+        if self._polling is None:
+            # In a context of its own: the first wait may be over, and its log closed, long before the last.
+            self._polling = asyncio.create_task(self._poll(), context=Context())
+            self._polling.add_done_callback(self._ended)
+        if min(ask.due, ask.latest) < self._next_round:
+            self._earlier.set()
+        try:
+            # Not ``wait_for``: that of Python 3.11 can swallow a cancellation.
+            async with asyncio.timeout_at(ask.latest + GRACE):
+                return await ask.answer
+        except TimeoutError:
+            return None
+        except _BrokenError:
+            await self._alone(ask)
+            return None
+        finally:
+            self._asks.discard(ask)
 
     async def close(self) -> None:
         """Stop polling. Whoever still waits is cancelled."""
+        self._closed = True
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait([self._polling])
-            self._polling = None
         for ask in self._asks:
             ask.answer.cancel()
 
     # --- when ---------------------------------------------------------------------------------------------
 
-    def _due(self, look: Look) -> datetime:
-        now = utcnow()
-        served = self._served.get(look.call.connection_id or "")
-        if look.due <= now:
-            return now + GATHER
-        # Counted from the request that brought the last answer: waits that were served together stay together.
-        return look.due if served is None else min(look.due, served + look.pace)
+    def _ask(self, look: Look) -> _Ask:
+        now, by_our_clock = _now(), utcnow()
+        latest = now + _seconds(by_our_clock, look.latest)
+        if look.due <= by_our_clock:
+            return _Ask(look, now + GATHER, latest)
+        due = now + _seconds(by_our_clock, look.due)
+        shown_at = self._shown_at.get(look.call.connection_id or "")
+        if shown_at is not None:
+            # Counted from the answer, not from when it was judged: waits that were answered together stay together.
+            due = min(due, shown_at + look.pace.total_seconds())
+        return _Ask(look, due, latest)
 
-    def _time_of_next_round(self) -> datetime:
-        """When the first is due; where the list will be read, no sooner than the quickest of them wants it again."""
+    def _time_of_next_round(self) -> float:
+        """When the first is due; where the list serves, no sooner than the quickest of them wants it again."""
         if not self._asks:
-            return _NEVER
-        earliest = min(ask.due for ask in self._asks)
-        if self._is_list_cheaper(len(self._asks), utcnow()):
-            earliest = max(earliest, self._last_list + min(ask.look.pace for ask in self._asks))
-        return min(max(earliest, self._free_at()), *(ask.look.latest for ask in self._asks))
+            return inf
+        first = min(ask.due for ask in self._asks)
+        if self._list_serves(self._asks, _now()):
+            first = max(first, self._listed_at + min(ask.pace for ask in self._asks))
+        return min(max(first, self._budget.free_at()), *(ask.latest for ask in self._asks))
 
     async def _poll(self) -> None:
         while True:
-            try:
-                self._earlier.clear()
-                self._next_round = self._time_of_next_round()
-                if self._next_round > utcnow():
-                    with suppress(TimeoutError):
-                        seconds = min(_seconds_until(self._next_round), LONGEST_SLEEP)
-                        await asyncio.wait_for(self._earlier.wait(), seconds)
-                else:
-                    await self._round(utcnow())
-            except Exception:  # no wait may be lost to an error of this program
-                log.exception("the shared look at connections failed; for a while each wait looks alone")
-                self._broken_until = utcnow() + REST_WITHOUT_LIST
-                for ask in self._asks:
-                    if not ask.answer.done():
-                        ask.answer.set_exception(_BrokenError())
-                self._asks.clear()
+            self._earlier.clear()
+            self._next_round = self._time_of_next_round()
+            now = _now()
+            if self._next_round > now:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(min(self._next_round, now + LONGEST_SLEEP)):
+                        await self._earlier.wait()
+            else:
+                await self._round(now)
             await asyncio.sleep(0)
+
+    def _ended(self, polling: asyncio.Task[None]) -> None:
+        """No wait may be lost to an error of this program."""
+        self._polling = None
+        if self._closed:
+            return
+        error = None if polling.cancelled() else polling.exception()
+        log.error("the shared look failed; for a while each wait looks alone", exc_info=error)
+        self._broken_until = polling.get_loop().time() + REST
+        for ask in self._asks:
+            if not ask.answer.done():
+                ask.answer.set_exception(_BrokenError())
+        self._asks.clear()
+
+    async def _alone(self, ask: _Ask) -> None:
+        """Let time pass until this wait may look, without a poller."""
+        now = _now()
+        self._next_alone = max(self._next_alone, now) + GAP_WITHOUT_LIST
+        await asyncio.sleep(max(0.0, min(max(ask.due, self._next_alone), ask.latest) - now))
 
     # --- what ---------------------------------------------------------------------------------------------
 
-    def _is_list_cheaper(self, takers: int, now: datetime) -> bool:
-        return takers > FEW * self._pages.get(self._group(), 1) and now >= self._list_rests_until
+    def _list_serves(self, asks: Sequence[_Ask] | set[_Ask], now: float) -> bool:
+        """Whether the list is the cheaper way to answer those."""
+        pages, learnt_at = self._pages.get(_group(asks), (1, now))
+        if now > learnt_at + REST:
+            pages = 1
+        return len(asks) > max(FEW, pages) and now >= self._list_rests_until
 
-    def _group(self) -> str:
-        """The group that all share who wait, if they do."""
-        groups = {ask.look.group_id for ask in self._asks}
-        return groups.pop() if len(groups) == 1 else ""
-
-    async def _round(self, now: datetime) -> None:
-        waiting = list(self._asks)
-        if not self._is_list_cheaper(sum(ask.accepts(now) for ask in waiting), now):
-            self._take_turns(waiting, now)
-            return
-        self._last_list = now
-        try:
-            await self._list(waiting, now)
-        except FivetranError as error:
-            await self._fail(waiting, error, now)
+    async def _round(self, now: float) -> None:
+        hidden, shown = [], []
+        for ask in self._asks:
+            if ask.answer.done():
+                continue
+            if self._hidden_until.get(ask.connection_id, -inf) > now:
+                hidden.append(ask)
+            elif ask.accepts(now):
+                shown.append(ask)
+        if self._list_serves(shown, now):
+            self._take_turns(hidden, now)
+            await self._read_list(shown, now)
         else:
-            self._failures = 0
+            self._take_turns(hidden + shown, now)
 
-    async def _fail(self, waiting: Sequence[_Ask], error: FivetranError, now: datetime) -> None:
-        self._failures += 1
-        # A key that is refused would be refused to each single look as well.
-        useless = error.permanent and not isinstance(error, FivetranUnauthorized)
-        if not useless and self._failures % FAILURES_TO_PROBE == 0:
-            useless = await self._answers(waiting[0].look.call)
-        if useless:
-            self._do_without_list(now, str(error))
-            return
-        if isinstance(error, FivetranRateLimited):
-            self._paid_until = (
-                now + BURST * GAP + timedelta(seconds=min(error.retry_after or 0, LONGEST_SLEEP))
-            )
-        await self._tell(waiting, error)
+    def _take_turns(self, asks: Sequence[_Ask], now: float) -> None:
+        """Let those who are due ask for themselves: one, those whose time is over, and more as the budget allows."""
+        gap = self._gap(len(asks), now)
+        due = sorted((ask for ask in asks if ask.is_due(now)), key=lambda ask: (ask.latest > now, ask.due))
+        for number, ask in enumerate(due):
+            if number and ask.latest > now and self._budget.free_at() > now:
+                return
+            self._spend(now, gap)
+            self._shown_at.pop(ask.connection_id, None)
+            self._give(ask, None)
 
-    async def _answers(self, call: Call[Any]) -> bool:
-        """Whether Fivetran answers another call, so that it is the list alone that fails."""
+    async def _read_list(self, asks: Sequence[_Ask], now: float) -> None:
+        self._listed_at = now
         try:
-            await asyncio.wait_for(self._send(call), LONGEST_FOR_A_PAGE)
+            missing = await self._read_pages(asks)
+        except FivetranError as error:
+            await self._fail(asks, error)
+        except _NotSentError:  # each meets the same, and knows what to make of it
+            for ask in asks:
+                self._give(ask, None)
+        else:
+            self._list_failures = 0
+            self._hide(missing, asks)
+
+    async def _read_pages(self, asks: Sequence[_Ask]) -> set[str]:
+        """Deliver what the list shows. What it does not show is returned."""
+        group = _group(asks)
+        gap = self._gap(self._pages.get(group, (1, 0.0))[0], self._listed_at)
+        missing = {ask.connection_id for ask in asks}
+        call: Call[Page[Row]] | None = list_connection_rows(group_id=group or None)
+        pages = 0
+        while call is not None and missing and pages < MOST_PAGES:
+            self._spend(_now(), gap)
+            page = await self._answered(call)
+            pages += 1
+            rows = {row["id"]: row for row in page.value.items if _id_of(row) in missing}
+            missing.difference_update(rows)
+            await self._deliver([ask for ask in asks if ask.connection_id in rows], rows, page)
+            call = next_page(call, page.value)
+        self._pages[group] = (pages, _now())
+        return missing
+
+    async def _answered(self, call: Call[Any]) -> Answer[Any]:
+        try:
+            async with asyncio.timeout(LONGEST_FOR_A_PAGE):
+                return await self._send(call)
+        except FivetranError:
+            raise
+        except TimeoutError:
+            raise FivetranUnreachable(
+                f"no answer to {call.method} {call.path} within {LONGEST_FOR_A_PAGE:g} s", maybe_received=True
+            ) from None
+        except Exception as error:
+            raise _NotSentError from error
+
+    async def _deliver(self, asks: Sequence[_Ask], rows: Mapping[str, Row], page: Answer[Page[Row]]) -> None:
+        arrived = _now()
+        for number, ask in enumerate(asks, start=1):
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
+            try:
+                found = Connection.from_json(rows[ask.connection_id])
+            except FivetranUnexpectedAnswer:  # a look of its own will show whether that is the list's fault
+                self._give(ask, None)
+                continue
+            if ask.wants(arrived, found):
+                self._shown_at[ask.connection_id] = arrived
+                self._give(ask, Answer(found, page.server_time, page.requests_left, shared=True))
+
+    def _hide(self, missing: set[str], asks: Sequence[_Ask]) -> None:
+        """Remember what the list does not show: it may be gone, or hidden from this key. Single looks tell."""
+        awaited = len({ask.connection_id for ask in asks})
+        if 2 * len(missing) > awaited:
+            self._do_without_list(
+                f"it shows {awaited - len(missing)} of the {awaited} connections waited for"
+            )
+            return
+        now = _now()
+        self._hidden_until = {name: until for name, until in self._hidden_until.items() if until > now}
+        self._hidden_until |= dict.fromkeys(missing, now + REST)
+
+    async def _fail(self, asks: Sequence[_Ask], error: FivetranError) -> None:
+        self._list_failures += 1
+        refused = isinstance(error, FivetranUnauthorized)  # as each single look would be
+        useless = error.permanent and not refused
+        if not useless and self._list_failures % TRIES == 0:
+            useless = await self._is_list_alone_to_blame(asks[0].look.call)
+        if useless:
+            self._do_without_list(str(error))
+            return
+        asked = error.retry_after if isinstance(error, FivetranRateLimited) else None
+        self._budget.close(_now() + min(asked or BETWEEN_TRIES, LONGEST_SLEEP))
+        if refused or asked or self._list_failures >= TRIES:
+            await self._tell(asks, error)
+
+    async def _is_list_alone_to_blame(self, call: Call[Any]) -> bool:
+        """Whether Fivetran answers another call."""
+        self._spend(_now(), GAP)
+        try:
+            await self._answered(call)
         except FivetranNotFound:
             return True
-        except (FivetranError, TimeoutError):
+        except (FivetranError, _NotSentError):
             return False
         return True
 
-    def _take_turns(self, waiting: Sequence[_Ask], now: datetime) -> None:
-        """Let those who are due ask for themselves, the longest waiting first, as far as the budget goes."""
-        for ask in sorted((ask for ask in waiting if ask.is_due(now)), key=lambda ask: ask.due):
-            if self._free_at() > now and ask.look.latest > now:
-                return
-            self._spend(1, now)
-            self._give(ask, None, now)
+    def _do_without_list(self, why: str) -> None:
+        self._list_rests_until = _now() + REST
+        log.warning(
+            "the list of connections does not serve, so each of %d waits asks for itself, with at most %d requests "
+            "an hour in all: %s",
+            len(self._asks),
+            3600 / GAP_WITHOUT_LIST,
+            why,
+        )
 
-    async def _list(self, waiting: Sequence[_Ask], now: datetime) -> None:
-        group = self._group()
-        call: Call[Page[Row]] | None = list_connection_rows(group_id=group or None)
-        missing = {ask.connection_id for ask in waiting}
-        pages = 0
-        while call is not None and pages < MOST_PAGES and missing:
-            self._spend(1, now)
-            answer = await self._page(call)
-            pages += 1
-            rows = {row["id"]: row for row in answer.value.items if _id_of(row) in missing}
-            missing.difference_update(rows)
-            await self._deliver([ask for ask in waiting if ask.connection_id in rows], rows, answer, now)
-            call = next_page(call, answer.value)
-        self._pages[group] = pages
-        self._miss([ask for ask in waiting if ask.connection_id in missing], len(waiting), now)
+    # --- the answers, and what they cost ------------------------------------------------------------------
 
-    async def _page(self, call: Call[Page[Row]]) -> Answer[Page[Row]]:
-        try:
-            return await asyncio.wait_for(self._send(call), LONGEST_FOR_A_PAGE)
-        except TimeoutError:
-            raise FivetranUnreachable(
-                f"the list of connections did not come within {LONGEST_FOR_A_PAGE:g} s", maybe_received=True
-            ) from None
-
-    async def _deliver(
-        self, asks: Sequence[_Ask], rows: Mapping[str, Row], page: Answer[Page[Row]], now: datetime
-    ) -> None:
-        for number, ask in enumerate(asks):
-            if number % AT_A_TIME == 0:
-                await asyncio.sleep(0)
-            if ask.answer.done() or not ask.accepts(now):
-                continue
-            try:
-                found = Connection.from_json(rows[ask.connection_id])
-            except FivetranUnexpectedAnswer as error:
-                ask.answer.set_exception(error)
-                continue
-            if ask.wants(now, found):
-                self._give(ask, Answer(found, page.server_time, page.requests_left, shared=True), now)
-
-    def _miss(self, asks: Sequence[_Ask], of: int, now: datetime) -> None:
-        """What the list does not show may be gone, or hidden from this key: single looks tell."""
-        if 2 * len(asks) > of:
-            self._do_without_list(
-                now, f"it shows {of - len(asks)} of the {of} connections that are waited for"
-            )
-        self._take_turns(asks, now)
-
-    # --- the answers --------------------------------------------------------------------------------------
-
-    def _give(self, ask: _Ask, answer: Answer[Connection] | None, now: datetime) -> None:
-        self._served[ask.connection_id] = now
+    def _give(self, ask: _Ask, answer: Answer[Connection] | None) -> None:
         self._asks.discard(ask)
         if not ask.answer.done():
             ask.answer.set_result(answer)
 
-    async def _tell(self, waiting: Iterable[_Ask], error: FivetranError) -> None:
-        for number, ask in enumerate(waiting):
+    async def _tell(self, asks: Sequence[_Ask], error: FivetranError) -> None:
+        for number, ask in enumerate(asks, start=1):
             if number % AT_A_TIME == 0:
                 await asyncio.sleep(0)
             self._asks.discard(ask)
             if not ask.answer.done():
                 ask.answer.set_exception(copy(error))  # each notes in its own which connection it is about
 
-    def _do_without_list(self, now: datetime, why: str) -> None:
-        self._list_rests_until = now + REST_WITHOUT_LIST
-        log.warning(
-            "the list of connections cannot be used, so each of %d waits asks for itself, with at most %d requests "
-            "an hour in all: %s",
-            len(self._asks),
-            timedelta(hours=1) / GAP_WITHOUT_LIST,
-            why,
-        )
-
-    # --- the budget ---------------------------------------------------------------------------------------
-
-    def _free_at(self) -> datetime:
-        return self._paid_until - BURST * GAP if self._paid_until > _LONG_AGO else _LONG_AGO
-
-    def _spend(self, requests: int, now: datetime) -> None:
+    def _spend(self, now: float, gap: float) -> None:
         reserved = RESERVED_FOR_EACH * len(self._asks)
-        for_the_hour = pause_for_the_budget(requests, self._requests_left(), reserved=reserved)
-        gap = self._gap(now)
-        begin = max(self._paid_until, now)
-        if for_the_hour > requests * gap:  # a budget that runs low leaves nothing to be faster with
-            begin = max(begin, now + BURST * GAP)
-        self._paid_until = begin + max(requests * gap, for_the_hour)
+        stretched = pause_for_the_budget(1, self._requests_left(), reserved=reserved)
+        self._budget.spend(now, gap, stretched.total_seconds())
 
-    def _gap(self, now: datetime) -> timedelta:
+    def _gap(self, requests: int, now: float) -> float:
+        """The time between two requests where a round takes so many."""
         if now < self._list_rests_until:
             return GAP_WITHOUT_LIST
+        gap = max(LEAST_GAP, min(GAP, LONGEST_ROUND / max(requests, 1)))
         # Whoever sets a shorter pause wants it.
-        return min([GAP, *(ask.look.pace for ask in self._asks if ask.look.is_floor)])
+        return min([gap, *(ask.pace for ask in self._asks if ask.look.is_floor)])
+
+
+def _group(asks: Sequence[_Ask] | set[_Ask]) -> str:
+    """The group that all share, if they do."""
+    groups = {ask.look.group_id for ask in asks}
+    return groups.pop() if len(groups) == 1 else ""
 
 
 def _id_of(row: Row) -> str:
@@ -350,5 +438,9 @@ def _id_of(row: Row) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _seconds_until(moment: datetime) -> float:
-    return max(0.0, (moment - utcnow()).total_seconds())
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _seconds(since: datetime, until: datetime) -> float:
+    return (until - since).total_seconds()

@@ -107,7 +107,15 @@ def test_of_the_history_the_latest_good_syncs_count():
         entry("completed", None, -10),
         entry("syncing", -5),
     ]
-    assert usual_of(entries) == Usual(timedelta(seconds=101), timedelta(seconds=105))
+    usual = usual_of(entries)
+    assert (usual.shortest, usual.longest) == (timedelta(seconds=101), timedelta(seconds=105))
+
+
+def test_what_was_known_before_counts_as_long_as_it_is_among_the_latest():
+    before = usual_of([entry("completed", -1000 * n, -1000 * n + 100 + n) for n in range(2, 7)])
+    usual = usual_of([entry("completed", -1000, -990)], before)
+    assert (usual.shortest, usual.longest) == (timedelta(seconds=10), timedelta(seconds=105))
+    assert usual_of([], usual) == usual
 
 
 def test_a_history_without_good_syncs_tells_nothing():

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_provider_fivetran.core.cadence import Usual
 from airflow_provider_fivetran.core.protocol import Answer, Call, read_answer
+from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.transport.aio import AsyncTransport
 from airflow_provider_fivetran.transport.polling import Poller
-from facts import T0
+from facts import T0, ticket
 
 ROWS_ON_A_PAGE = 1000
 
@@ -37,13 +40,15 @@ class _Jumping(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _Jumping()
+        self.set_back = timedelta(0)
         super().__init__(self._jumping)
 
     def time(self) -> float:
         return self._jumping.now
 
     def utcnow(self) -> datetime:
-        return T0 + timedelta(seconds=self._jumping.now)
+        """Our clock, which may be set back."""
+        return T0 + timedelta(seconds=self._jumping.now) - self.set_back
 
 
 def run(loop: VirtualLoop, work: Coroutine[Any, Any, Any]) -> Any:
@@ -90,9 +95,7 @@ class Account:
     requests: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        from airflow_provider_fivetran.transport.aio import AsyncTransport
-
-        self.poller = Poller(AsyncTransport(self).send, lambda: self.left)  # type: ignore[arg-type]
+        self.poller = Poller(self.exchange, lambda: self.left)
 
     async def close(self) -> None:
         await self.poller.close()
@@ -178,3 +181,51 @@ def _kind(call: Call[Any]) -> str:
 
 def _moment(seconds: float) -> str:
     return (T0 + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def named(count: int, begin: float = 1.0, end: float = 30.0) -> dict[str, Sync]:
+    """So many connections, whose syncs end within ten seconds."""
+    return {f"c{number}": Sync(begin, end + number % 10) for number in range(count)}
+
+
+class Fleet:
+    """Waits for connections of an account, one transport each, as triggers have them.
+
+    :param fields: of their tickets.
+    """
+
+    def __init__(self, account: Account, **fields: Any) -> None:
+        self.account = account
+        self.fields = {"group_id": "", "succeeded_at": None} | fields
+        self.notes: list[str] = []
+        self.verdicts: dict[str, Any] = {}
+        self.late: dict[str, float] = {}
+        self.usual: dict[str, Usual] = {}
+
+    async def wait(self, name: str, *, joining: float = 0.0, **fields: Any) -> None:
+        """Wait for one, from so many seconds on."""
+        loop = self.account.loop
+        await asyncio.sleep(joining)
+        wanted = ticket(connection_id=name, **(self.fields | {"begun_at": loop.utcnow()} | fields))
+        transport = AsyncTransport(self.account, note=lambda note: self.notes.append(note.text))  # type: ignore[arg-type]
+        self.verdicts[name] = await transport.drive(watch(wanted, loop.utcnow, usual=self.usual))
+        if name in self.account.syncs:
+            self.late[name] = loop.time() - self.account.syncs[name].end
+
+    async def wait_for_all(self, names: list[str] | None = None) -> None:
+        await asyncio.gather(*(self.wait(name) for name in names or list(self.account.syncs)))
+        await self.account.close()
+
+    async def leave(self, waits: list[asyncio.Task[None]]) -> None:
+        """End waits that still go on, and all."""
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        await self.account.close()
+
+
+def waited(loop: VirtualLoop, account: Account, **fields: Any) -> Fleet:
+    """What became of waits for all syncs of an account."""
+    fleet = Fleet(account, **fields)
+    run(loop, fleet.wait_for_all())
+    return fleet

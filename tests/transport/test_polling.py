@@ -11,57 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
-from airflow_provider_fivetran.core.verdicts import Failed, Gone, Succeeded, TimedOut
-from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.core.verdicts import Failed, Succeeded, TimedOut
 from airflow_provider_fivetran.transport import aio, polling
-from airflow_provider_fivetran.transport.aio import AsyncTransport
-from facts import at, ticket
-from virtual_time import Account, Sync, VirtualLoop, run
-
-
-@pytest.fixture
-def loop(monkeypatch):
-    loop = VirtualLoop()
-    for module in (aio, polling):
-        monkeypatch.setattr(module, "utcnow", loop.utcnow)
-    return loop
-
-
-def named(count, begin=1.0, end=30.0, **changes):
-    return {f"c{number}": Sync(begin, end + number % 10, **changes) for number in range(count)}
-
-
-class Fleet:
-    """Waits for connections of an account, one transport each, as triggers have them."""
-
-    def __init__(self, account, **ticket_fields):
-        self.account = account
-        self.fields = {"group_id": "", "succeeded_at": None} | ticket_fields
-        self.notes: list[str] = []
-        self.verdicts: dict[str, object] = {}
-        self.late: dict[str, float] = {}
-        self.usual: dict[str, object] = {}
-
-    async def wait(self, name, *, joining=0.0, **fields):
-        loop = self.account.loop
-        await asyncio.sleep(joining)
-        begun = loop.utcnow()
-        wanted = ticket(connection_id=name, **(self.fields | {"begun_at": begun} | fields))
-        transport = AsyncTransport(self.account, note=lambda note: self.notes.append(note.text))
-        self.verdicts[name] = await transport.drive(watch(wanted, loop.utcnow, usual=self.usual))
-        self.late[name] = loop.time() - self.account.syncs[name].end if name in self.account.syncs else 0.0
-
-    async def wait_for_all(self, names=None, **fields):
-        await asyncio.gather(*(self.wait(name, **fields) for name in names or list(self.account.syncs)))
-        await self.account.close()
-
-
-def waited(loop, account, **fields):
-    fleet = Fleet(account, **fields)
-    run(loop, fleet.wait_for_all())
-    return fleet
-
+from facts import at
+from virtual_time import Account, Fleet, Sync, VirtualLoop, named, run, waited
 
 # --- one poll for many ----------------------------------------------------------------------------------------
 
@@ -183,10 +136,7 @@ def test_a_thousand_waits_that_begin_anew_at_once_cause_one_request(loop):
             for number, name in enumerate(account.syncs)
         ]
         await asyncio.sleep(1.5)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
-        await account.close()
+        await fleet.leave(waits)
 
     run(loop, story())
     assert len(account.requests) <= 2
@@ -220,190 +170,6 @@ def test_nothing_is_asked_after_the_last_has_left(loop):
         assert len(account.requests) == sent
 
     run(loop, story())
-
-
-# --- what goes wrong ------------------------------------------------------------------------------------------
-
-
-def test_a_key_that_may_not_list_lets_each_wait_ask_for_itself(loop, caplog):
-    def forbidden(call, data):
-        if call.path == "/v1/connections":
-            data["status_of_answer"] = 403
-
-    account = Account(loop, named(30), answer=forbidden)
-    fleet = waited(loop, account)
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
-    assert account.kinds["list"] == 1
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "each of 30 waits asks for itself" in caplog.text
-
-
-def test_a_list_that_was_forbidden_is_tried_again_after_a_while(loop):
-    def forbidden_at_first(call, data):
-        if call.path == "/v1/connections" and loop.time() < 300:
-            data["status_of_answer"] = 403
-
-    account = Account(loop, named(30, end=1800), answer=forbidden_at_first)
-    fleet = waited(loop, account)
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
-    assert account.kinds["list"] == 1
-    assert account.kinds["list g"] > 30
-    assert min(account.times("list g")) > 600
-    assert max(account.times("look")) < 700
-
-
-def test_many_waits_that_must_ask_for_themselves_take_turns(loop):
-    def forbidden(call, data):
-        if call.path == "/v1/connections":
-            data["status_of_answer"] = 403
-
-    account = Account(loop, named(300, end=3500), answer=forbidden)
-    fleet = waited(loop, account)
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
-    assert sum(when < 3600 for when in account.times("look")) <= 7200 + 240
-    assert max(fleet.late.values()) < 160  # three hundred turns of half a second
-
-
-@pytest.mark.parametrize("minutes", [1, 30])
-def test_an_outage_delays_every_verdict_and_nothing_else(loop, minutes):
-    def outage(call, _data):
-        if 10 < loop.time() < 10 + 60 * minutes:
-            raise FivetranUnreachable("connection refused", maybe_received=False)
-
-    account = Account(loop, named(100), answer=outage)
-    fleet = waited(loop, account)
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
-    assert len([note for note in fleet.notes if "asking again" in note]) == 100
-    assert len([note for note in fleet.notes if "can be read again" in note]) == 100
-    during = [when for when, _ in account.requests if 10 < when < 10 + 60 * minutes]
-    assert len(during) < 10 + 9 * minutes
-
-
-def test_each_wait_is_told_of_an_error_as_its_own(loop):
-    def refused(call, data):
-        if loop.time() > 10:
-            data["status_of_answer"] = 401
-
-    account = Account(loop, named(20), answer=refused)
-    fleet = Fleet(account)
-    told: dict[str, FivetranError] = {}
-
-    async def story():
-        async def wait(name):
-            try:
-                await fleet.wait(name, timeout=timedelta(hours=2))
-            except FivetranError as error:
-                told[name] = error
-
-        await asyncio.gather(*(wait(name) for name in account.syncs))
-        await account.close()
-
-    run(loop, story())
-    assert {name: error.connection_id for name, error in told.items()} == {
-        name: name for name in account.syncs
-    }
-
-
-def test_a_row_that_is_not_as_documented_harms_its_own_wait_alone(loop):
-    def broken_row(call, data):
-        for row in data.get("items", []):
-            if row.get("id") == "c3" and loop.time() < 60:
-                row["paused"] = "perhaps"
-
-    account = Account(loop, named(20), answer=broken_row)
-    fleet = waited(loop, account)
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
-    assert max(late for name, late in fleet.late.items() if name != "c3") < 5
-    assert [note for note in fleet.notes if "asking again" in note] == [
-        note for note in fleet.notes if note.startswith("c3: cannot read")
-    ]
-
-
-@pytest.mark.parametrize("rubbish", ["a text", [1, 2], [{"id": ["c1"]}], [{}], None])
-def test_a_list_that_makes_no_sense_loses_no_wait(loop, rubbish):
-    def strange(call, data):
-        if call.path == "/v1/connections":
-            data.clear()
-            data["items"] = rubbish
-
-    fleet = waited(loop, Account(loop, named(20), answer=strange))
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
-
-
-def test_a_list_that_fails_alone_is_done_without(loop, caplog):
-    """It may take Fivetran too long to put together, while each connection can be read."""
-
-    def slow(call, data):
-        if call.path == "/v1/connections":
-            raise FivetranUnreachable("no answer in time", maybe_received=True)
-
-    account = Account(loop, named(30, end=100), answer=slow)
-    fleet = waited(loop, account)
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
-    assert "asks for itself" in caplog.text
-    assert max(fleet.late.values()) < 20
-
-
-def test_a_list_that_hangs_holds_up_no_deadline(loop):
-    def hanging(call, data):
-        if call.path == "/v1/connections":
-            account.latency = 80
-
-    account = Account(loop, named(30, end=5000), answer=hanging)
-    fleet = waited(loop, account, timeout=timedelta(seconds=30))
-    assert all(isinstance(verdict, TimedOut) for verdict in fleet.verdicts.values())
-    assert loop.time() < 30 + 10 + 85
-
-
-def test_an_error_of_the_poller_itself_loses_no_wait(loop, monkeypatch, caplog):
-    def broken(self):
-        raise RuntimeError("a fault of this program")
-
-    monkeypatch.setattr(polling.Poller, "_group", broken)
-    account = Account(loop, named(20))
-    fleet = waited(loop, account)
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
-    assert "a fault of this program" in caplog.text
-    assert account.kinds["look"] < 20 * 20  # each at its own pace
-
-
-def test_a_connection_that_the_list_does_not_show_is_looked_for_alone(loop):
-    def hidden(call, data):
-        if call.path == "/v1/connections":
-            data["items"] = [row for row in data["items"] if row["id"] != "c3"]
-
-    account = Account(loop, named(20), answer=hidden)
-    fleet = waited(loop, account)
-    assert isinstance(fleet.verdicts["c3"], Succeeded)
-    assert fleet.late["c3"] < 10
-    assert account.kinds["list g"] > 5
-
-
-def test_a_list_that_shows_next_to_nothing_is_done_without(loop):
-    def hidden(call, data):
-        if call.path == "/v1/connections":
-            data["items"] = data["items"][:1]
-
-    account = Account(loop, named(20), answer=hidden)
-    fleet = waited(loop, account)
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
-    assert account.kinds["list"] + account.kinds["list g"] == 1
-
-
-def test_a_connection_that_is_deleted_ends_its_wait(loop):
-    account = Account(loop, named(20, end=300))
-    fleet = Fleet(account)
-
-    async def story():
-        waits = asyncio.gather(*(fleet.wait(name) for name in list(account.syncs)))
-        await asyncio.sleep(60)
-        del account.syncs["c3"]
-        await waits
-        await account.close()
-
-    run(loop, story())
-    assert isinstance(fleet.verdicts.pop("c3"), Gone)
-    assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
 
 
 # --- when -----------------------------------------------------------------------------------------------------
@@ -442,9 +208,9 @@ def test_nobody_is_looked_for_more_often_than_its_user_chose(floors, unset):
         served: dict[str, list[float]] = {}
         give = polling.Poller._give
 
-        def noting(self, ask, answer, now):
-            served.setdefault(ask.connection_id, []).append((now - at(0)).total_seconds())
-            give(self, ask, answer, now)
+        def noting(self, ask, answer):
+            served.setdefault(ask.connection_id, []).append(loop.time())
+            give(self, ask, answer)
 
         patch.setattr(polling.Poller, "_give", noting)
 
@@ -487,7 +253,7 @@ def test_a_deadline_is_kept_though_the_budget_is_used_up(loop):
 # --- the account's budget -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [1, 3, 30, 200])
+@pytest.mark.parametrize("count", [1, 3, 30, 80])
 def test_an_hour_of_looks_takes_less_than_a_tenth_of_the_hour_however_many_wait(loop, count):
     account = Account(loop, named(count, end=3600))
     waited(loop, account)
