@@ -6,6 +6,7 @@ import random
 from collections import deque
 from dataclasses import dataclass
 from math import ceil
+from statistics import mean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ VARIATION = 0.2
 FAILS_EARLY, TAKES_LONG = 0.02, 0.02
 """Shares of the syncs that surprise."""
 ROUNDS_BEFORE = 5
+DURATIONS = 20
+"""Of each kind so many are told apart; each is as likely as the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +30,18 @@ class Kind:
     """Of all syncs that begin."""
     least: float
     most: float
-    """Seconds that their syncs usually take; with the variation it may be a fifth more or less."""
+    """Seconds that their syncs usually take."""
 
-    @property
-    def weight(self) -> float:
-        """The share of the syncs that run at any moment, apart from a common factor."""
-        return self.share * (self.least + self.most) / 2
+    def usual(self) -> list[float]:
+        """Some durations that stand for all."""
+        step = (self.most - self.least) / DURATIONS
+        return [self.least + (number + 0.5) * step for number in range(DURATIONS)]
 
 
 KINDS = (
-    Kind("under a minute", 0.4, 10, 50),
-    Kind("2 to 20 minutes", 0.4, 150, 1000),
-    Kind("up to 6 hours", 0.2, 1500, 18000),
+    Kind("under a minute", 0.4, 8, 50),
+    Kind("2 to 20 minutes", 0.4, 120, 1200),
+    Kind("up to 6 hours", 0.2, 1200, 21600),
 )
 LONGEST = KINDS[-1].most * (1 + VARIATION)
 
@@ -75,24 +78,21 @@ class Mixture:
     def __init__(self, slots: int, seed: int = 0) -> None:
         self._slots = slots
         self._chance = random.Random(seed)
-        total = sum(kind.weight for kind in KINDS)
-        self._idle: dict[Kind, deque[Recurring]] = {}
+        total = sum(kind.share * mean(kind.usual()) for kind in KINDS)
+        self._idle: dict[Kind, dict[float, deque[Recurring]]] = {kind: {} for kind in KINDS}
         for kind in KINDS:
-            at_once = slots * kind.weight / total
-            # Some more than ever run at once, so that each rests for a while before it comes again.
-            number = ceil(1.3 * at_once + 0.1 * slots) + 5
-            self._idle[kind] = deque(
-                Recurring(
-                    f"{kind.name.replace(' ', '_')}_{index}",
-                    kind,
-                    self._chance.uniform(kind.least, kind.most),
-                )
-                for index in range(number)
-            )
+            for usual in kind.usual():
+                at_once = slots * kind.share * usual / DURATIONS / total
+                # Some more than ever run at once, so that each rests for a while before it comes again.
+                names = [
+                    f"{kind.name} {usual:.0f}s {number}".replace(" ", "_")
+                    for number in range(ceil(1.3 * at_once) + 3)
+                ]
+                self._idle[kind][usual] = deque(Recurring(name, kind, usual) for name in names)
 
     def connections(self) -> list[Recurring]:
         """All that are not taken."""
-        return [one for idle in self._idle.values() for one in idle]
+        return [one for of_kind in self._idle.values() for idle in of_kind.values() for one in idle]
 
     def earlier(self) -> list[dict[str, float]]:
         """Rounds of syncs that have been, with the seconds by connection."""
@@ -103,15 +103,17 @@ class Mixture:
 
         They are chosen as one would find them at some moment, and begin as long before it as they would have.
         """
-        weights = [kind.weight for kind in KINDS]
-        for _ in range(self._slots):
-            one = self._take(self._chance.choices(KINDS, weights)[0])
+        choices = [(kind, usual) for kind in KINDS for usual in kind.usual()]
+        weights = [kind.share * usual for kind, usual in choices]
+        for kind, usual in self._chance.choices(choices, weights, k=self._slots):
+            one = self._take(kind, usual)
             duration = self._like(one.usual)
             yield LONGEST - self._chance.uniform(0, duration), Sync(one, duration)
 
     def next(self) -> Sync:
         """The sync with which to follow one that ended."""
-        one = self._take(self._chance.choices(KINDS, [kind.share for kind in KINDS])[0])
+        kind = self._chance.choices(KINDS, [kind.share for kind in KINDS])[0]
+        one = self._take(kind, self._chance.choice(kind.usual()))
         duration, fate = self._like(one.usual), self._chance.random()
         if fate < FAILS_EARLY:
             return Sync(one, duration * self._chance.uniform(0.1, 0.5), surprise=True, fails=True)
@@ -121,12 +123,12 @@ class Mixture:
 
     def over(self, sync: Sync) -> None:
         """The connection of this sync may be taken again."""
-        self._idle[sync.of.kind].append(sync.of)
+        self._idle[sync.of.kind][sync.of.usual].append(sync.of)
 
-    def _take(self, kind: Kind) -> Recurring:
-        """The connection of this kind that has rested longest; of another where all are taken."""
-        idle = self._idle[kind] or max(self._idle.values(), key=len)
-        return idle.popleft()
+    def _take(self, kind: Kind, usual: float) -> Recurring:
+        """The connection of about this duration that has rested longest."""
+        idle = {duration: those for duration, those in self._idle[kind].items() if those}
+        return idle[min(idle, key=lambda duration: abs(duration - usual))].popleft()
 
     def _like(self, usual: float) -> float:
         return usual * self._chance.uniform(1 - VARIATION, 1 + VARIATION)

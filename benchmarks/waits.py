@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WARM_UP = "warm_up"
 ONE_IN_SO_MANY_FAILS = 10
 # Real seconds that beginning one task may take, so that the first sync does not end before the last has begun.
-TO_BEGIN_ONE = 0.02
+TO_BEGIN_ONE = 0.04
 # Seconds that late events are waited for.
 GRACE = 120.0
 
