@@ -42,12 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"  gave up: {error!r}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("  stopped", file=sys.stderr, flush=True)
-    command = "make bench" + (f' ARGS="{shlex.join(sys.argv[1:])}"' if sys.argv[1:] else "")
+    command = _command(options, sys.argv[1:])
     print(page(notes, command))
     if options.write is not None:
         plots = draw(notes, options.write)
         options.write.write_text(page(notes, command, plots), encoding="utf-8")
     return 0
+
+
+def _command(options: argparse.Namespace, given: Sequence[str]) -> str:
+    if options.notes is not None:
+        return "`make bench` in parts"
+    return "`make bench" + (f' ARGS="{shlex.join(given)}"`' if given else "`")
 
 
 def _wanted(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Iterable[Measured]]]]:

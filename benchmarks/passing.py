@@ -120,14 +120,17 @@ class _Selector(selectors.DefaultSelector):
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        self._returned = time.perf_counter()
+        self._returned, self._worked = time.perf_counter(), time.thread_time()
         self.longest_hold = 0.0
         """Real seconds between two looks at the sockets, in which the loop was busy."""
+        self.longest_work = 0.0
+        """Seconds of CPU that the loop itself used between two such looks."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self.longest_hold = max(self.longest_hold, time.perf_counter() - self._returned)
+        self.longest_work = max(self.longest_work, time.thread_time() - self._worked)
         ready = self._select(timeout)
-        self._returned = time.perf_counter()
+        self._returned, self._worked = time.perf_counter(), time.thread_time()
         return ready
 
     def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:

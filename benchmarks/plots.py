@@ -19,6 +19,7 @@ def draw(notes: Notes, page: Path) -> dict[str, str]:
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "benchmark"  # the same ids in each run
+    mpl.rcParams["svg.fonttype"] = "none"
     names = {}
     for load, rows in notes.waits().items():
         names[load] = f"{page.stem}-{load}.svg"

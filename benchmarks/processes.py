@@ -65,6 +65,7 @@ class Waited:
     added_mib: float
     """How much of that came with the waits."""
     longest_hold: float
+    longest_work: float
 
 
 # --- the worker -----------------------------------------------------------------------------------------------
@@ -163,6 +164,7 @@ def wait(pipe: Pipe, place: Place, spread: float, limit: float) -> None:
             peak_mib=peak,
             added_mib=max(0.0, peak - memory),
             longest_hold=loop.selector.longest_hold,
+            longest_work=loop.selector.longest_work,
         )
     )
 

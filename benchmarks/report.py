@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
@@ -25,17 +24,19 @@ Nothing here is judged; the figures are what one run on one machine showed. The 
 simulator, in a process of its own. Not measured: TLS, distance, and what Airflow itself does for a trigger (its
 database, its logs, and asking the supervisor for the connection).
 
-*late*: seconds from the real end of a sync, by the simulator's record, to the event of its trigger. *wrong*: red
-for a good sync or green for a bad one; *early*: decided before the sync had ended; *none*: not decided within two
-minutes after the last sync. *to start*: requests of the worker, before the task waits; *lists*: of all connections
-at once, by the page; *looks*: at one connection; *history*: of one connection's syncs. *CPU*: seconds of the waiting
-process. *by the waits*: how much its memory grew from the moment before. *worst stall*: how long its event loop was
-held up at worst, in real time, on a busy machine also by others. *simulator*: how much of a core that used; near
-100 % it was the simulator that was measured.
+*to start*: requests of the worker, before the task waits; *lists*: of all connections at once, by the page;
+*looks*: at one connection; *history*: of one connection's syncs. *late*: seconds from the real end of a sync, by
+the simulator's record, to the event of its trigger. *wrong*: red for a good sync or green for a bad one; *early*:
+decided before the sync had ended; *none*: not decided within two minutes after the last sync. *CPU*: seconds of
+the waiting process. *by the waits*: how much its memory grew from the moment before. *worst stall*: how long its
+event loop was held up at worst; *worst work*: how much it computed in one go at worst, which is what would be left
+of that on an idle machine. *simulator*: how much of a core that used; near 100 % it was the simulator that was
+measured. *machine*: its load average; above its number of cores, stalls and delays are also others'.
 """
-SIMULATED = """\
-Idle time is skipped here: whenever the waiting process has nothing to do, and nothing is on its way to it, the clock
-of all processes is moved to its next appointment. Requests and calculations take as long as they really do.
+SKIPPED = """\
+In all loads but the quick one, idle time is skipped: whenever the waiting process has nothing to do, and nothing
+is on its way to it, the clock of all processes is moved to its next appointment. Requests and calculations take as
+long as they really do.
 """
 PROJECTION = f"""\
 **How many syncs of one hour fit into the {HOURLY_BUDGET:,} requests that an account has in an hour.** Each sync is
@@ -43,24 +44,24 @@ started, waited for and judged within the hour, so the requests of the table are
 Between two numbers of syncs, and beyond the last, a straight line.
 """
 MIX = """\
-40 % of the syncs take 8 to 60 seconds, 40 % two to twenty minutes, 20 % up to six hours, each connection within 20 %
-of its usual time, which its last five syncs have shown; 2 % fail early, and 2 % take two to three times as long. A
-task begins when its predecessor has ended. Nothing is set but the connection. The first six hours, in which all this
-becomes steady, are not counted.
+40 % of the syncs take 8 to 60 seconds, 40 % two to twenty minutes, 20 % up to six hours, each connection within a
+fifth of its usual time, which its last five syncs have shown; 2 % fail early, and 2 % take two to three times as
+long. A task begins when its predecessor has ended. Nothing is set but the connection. The first seven hours, in
+which all this becomes steady, are not counted.
 """
 
 
 def page(notes: Notes, command: str, plots: Mapping[str, str] | None = None) -> str:
     """The whole page."""
     plots = plots or {}
-    parts = ["# Many waits", _measured(command), LEGEND]
+    parts = ["# Many waits", _measured(command), LEGEND, SKIPPED]
     for load, rows in notes.waits().items():
-        parts += [f"## {rows[0].title}", *([] if load == "quick" else [SIMULATED])]
+        parts += [f"## {rows[0].title}"]
         parts += [_table(_requests_of, rows), *_shown(plots, load, rows[0].title), _table(_cost_of, rows)]
         if load == "hour":
             parts += [PROJECTION, _projection(rows)]
     for load, days in notes.days().items():
-        parts += [f"## {days[0].title}", MIX if load == "mix" else "", SIMULATED]
+        parts += [f"## {days[0].title}", MIX if load == "mix" else ""]
         parts += [_table(_requests_in_an_hour, days), *_shown(plots, load, days[0].title)]
         parts += [_table(_verdicts_of, days), "Late, by the kind of sync:", _kinds(days)]
     if notes.imports():
@@ -79,9 +80,8 @@ def _measured(command: str) -> str:
         for name in ("apache-airflow", "airflow-provider-fivetran", PEER, "aiohttp")
     )
     return (
-        f"`{command}` on {datetime.now(UTC):%Y-%m-%d}, {cores} cores, {memory:.0f} GiB of memory, "
-        f"{platform.system()}, Python {platform.python_version()}, {versions}; "
-        f"load of the machine at the end {os.getloadavg()[0]:.1f}."
+        f"{command} on {datetime.now(UTC):%Y-%m-%d}, {cores} cores, {memory:.0f} GiB of memory, "
+        f"{platform.system()}, Python {platform.python_version()}, {versions}."
     )
 
 
@@ -109,8 +109,9 @@ def _cost_of(row: Row) -> dict[str, str]:
         "of a core": f"{row.cpu_share:.0%}",
         "peak memory": f"{row.peak_mib:.0f} MiB",
         "by the waits": f"{row.added_mib:.0f} MiB",
-        "worst stall": f"{row.longest_hold * 1000:.0f} ms",
+        **_stalls(row),
         "simulator": f"{row.simulator_share:.0%}",
+        "machine": _load(row.machine),
     }
 
 
@@ -150,8 +151,9 @@ def _verdicts_of(day: Steady) -> dict[str, str]:
         **_faults(day),
         "did not begin": f"{day.not_begun:,}",
         "CPU in an hour": f"{day.cpu_seconds:.1f} s",
-        "worst stall": f"{day.longest_hold * 1000:.0f} ms",
+        **_stalls(day),
         "simulator": f"{day.simulator_share:.0%}",
+        "machine": _load(day.machine),
     }
 
 
@@ -218,6 +220,15 @@ def _late(late: Spread) -> dict[str, str]:
 
 def _faults(row: Row | Steady) -> dict[str, str]:
     return {"wrong": f"{row.wrong:,}", "early": f"{row.early:,}", "none": f"{row.missing:,}"}
+
+
+def _stalls(row: Row | Steady) -> dict[str, str]:
+    work = "-" if row.longest_work is None else f"{row.longest_work * 1000:.0f} ms"
+    return {"worst stall": f"{row.longest_hold * 1000:.0f} ms", "worst work": work}
+
+
+def _load(average: float | None) -> str:
+    return "-" if average is None else f"{average:.1f}"
 
 
 def _seconds(value: float | None) -> str:

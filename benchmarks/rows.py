@@ -50,6 +50,9 @@ class Row:
     """Decided before the sync had ended."""
     missing: int
     simulator_share: float
+    longest_work: float | None = None
+    machine: float | None = None
+    """Its load average in the last minute of the run."""
 
     @property
     def requests(self) -> int:
@@ -86,6 +89,8 @@ class Steady:
     """In an hour."""
     longest_hold: float
     simulator_share: float
+    longest_work: float | None = None
+    machine: float | None = None
 
     @property
     def requests(self) -> float:

@@ -7,6 +7,7 @@ process to begin the next task when an event has come.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -105,10 +106,11 @@ class Day:
     """In the hours that count."""
     seconds: float
     longest_hold: float
+    longest_work: float
 
 
 def measure(load: Load, who: str, hours: float) -> Steady:
-    """Let one contender see to the syncs of so many hours, and of the six before in which they become steady."""
+    """Let one contender see to the syncs of so many hours, and of the seven before in which they become steady."""
     mixture = Mixture(load.slots)
     plans: dict[str, Mapping[str, object]] = {one.name: {} for one in mixture.connections()}
     budget = load.budget if load.limited else NO_LIMIT
@@ -146,7 +148,9 @@ def measure(load: Load, who: str, hours: float) -> Steady:
         missing=sum(one.is_missing(day.until) for one in found),
         cpu_seconds=day.cpu_seconds / hours,
         longest_hold=day.longest_hold,
+        longest_work=day.longest_work,
         simulator_share=server_cpu / day.seconds,
+        machine=os.getloadavg()[0],
     )
 
 
@@ -226,6 +230,7 @@ def wait(pipe: Pipe, place: Place, mixture: Mixture, seconds: float) -> None:
             cpu_seconds=cpu_seconds,
             seconds=time.monotonic() - began,
             longest_hold=loop.selector.longest_hold,
+            longest_work=loop.selector.longest_work,
         )
     )
 

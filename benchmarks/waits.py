@@ -7,6 +7,7 @@ triggers, spread over one interval between two looks, and runs them in one event
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import tempfile
@@ -140,6 +141,7 @@ def measure(load: Load, who: str, count: int) -> Row:
         peak_mib=waited.peak_mib,
         added_mib=waited.added_mib,
         longest_hold=waited.longest_hold,
+        longest_work=waited.longest_work,
         wrong=sum(
             green != runs[name].ended_well
             for name, (at, green) in waited.events.items()
@@ -148,6 +150,7 @@ def measure(load: Load, who: str, count: int) -> Row:
         early=sum(_is_early(runs[name], at) for name, (at, _) in waited.events.items()),
         missing=count - len(waited.events),
         simulator_share=server_cpu / waited.seconds,
+        machine=os.getloadavg()[0],
     )
 
 
