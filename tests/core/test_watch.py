@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
+from airflow_provider_fivetran.core.cadence import Usual
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
     FivetranForbidden,
@@ -429,3 +431,40 @@ def test_a_wait_that_was_begun_in_another_process_ends_when_it_would_have_ended_
     fivetran = Fivetran(look=SYNCING, now=at(23 * HOUR))
     assert isinstance(wait(fivetran), TimedOut)
     assert fivetran.now == pytest.approx(at(24 * HOUR), abs=timedelta(seconds=1))
+
+
+# --- how long syncs usually take ------------------------------------------------------------------------------
+
+LONG = until(1200, SYNCING, connection(succeeded_at=at(1200)))
+EARLIER_RUNS = tuple(entry("completed", -3600 * n, -3600 * n + 1200, f"s{n}") for n in range(1, 6))
+LONG_HISTORY = until(1200, EARLIER_RUNS, (*EARLIER_RUNS, entry("completed", 2, 1200)))
+
+
+def test_a_wait_that_lasts_asks_once_how_long_syncs_take_and_looks_closely_around_that():
+    fivetran, usual = Fivetran(look=LONG, history=LONG_HISTORY), {}
+    assert isinstance(wait(fivetran, usual=usual), Succeeded)
+    asked = [when for when, what in zip(fivetran.asked_at, fivetran.requests, strict=True) if what == HISTORY]
+    assert len(asked) == 2  # how long it takes, and how it ended
+    assert at(180) <= asked[0] < at(200)
+    looks = [when for when, what in zip(fivetran.asked_at, fivetran.requests, strict=True) if what == LOOK]
+    assert max(b - a for a, b in pairwise(looks) if a > at(1200 * 0.9)) < timedelta(seconds=6.2)
+    assert set(usual) == {"c"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "usual"),
+    [({"poll_frequency": timedelta(seconds=15)}, {}), ({}, {"c": Usual(timedelta(1), timedelta(1))})],
+    ids=["the user chose", "known already"],
+)
+def test_a_wait_does_not_ask_for_what_it_cannot_use(fields, usual):
+    fivetran = Fivetran(look=LONG, history=LONG_HISTORY)
+    wait(fivetran, ticket(**fields), usual=usual)
+    assert fivetran.requests.count(HISTORY) == 1
+
+
+def test_a_usual_duration_that_cannot_be_had_is_asked_for_once_and_does_no_harm():
+    unreadable = FivetranServerError("sorry", status=500)
+    fivetran = Fivetran(look=LONG, history=until(600, unreadable, (entry("completed", 2, 1200),)))
+    assert isinstance(wait(fivetran), Succeeded)
+    assert fivetran.requests.count(HISTORY) == 2
+    assert fivetran.warnings == []
