@@ -16,7 +16,6 @@ from airflow.providers.common.compat.sdk import (
     XComArg,
     conf,
 )
-from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_fivetran.arguments import (
     SHORTEST_POLL,
@@ -28,26 +27,20 @@ from airflow_provider_fivetran.arguments import (
     span_of,
 )
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranSyncTimeout
-from airflow_provider_fivetran.core.events import BrokenOff, error_of, read_event
-from airflow_provider_fivetran.core.models import dashboard_link
-from airflow_provider_fivetran.core.sensing import read_after, sensed_from
-from airflow_provider_fivetran.core.ticket import Aim, Ticket
-from airflow_provider_fivetran.core.verdicts import TriggerAgain
-from airflow_provider_fivetran.core.watch import watch
-from airflow_provider_fivetran.hooks import FivetranHook
+from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink, forget_results
-from airflow_provider_fivetran.raising import failing_at_once_when_pointless
-from airflow_provider_fivetran.rescheduling import began_at
-from airflow_provider_fivetran.triggers import FivetranSensorTrigger, FivetranSyncTrigger
-from airflow_provider_fivetran.without_worker import IS_POSSIBLE, BeginsInTriggerer, why_a_worker
+from airflow_provider_fivetran.without_worker import BeginsInTriggerer, is_possible, why_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import StartTriggerArgs
 
-    from airflow_provider_fivetran.core.verdicts import Final
+    from airflow_provider_fivetran.core.events import BrokenOff
+    from airflow_provider_fivetran.core.ticket import Ticket
+    from airflow_provider_fivetran.core.verdicts import Final, TriggerAgain
+    from airflow_provider_fivetran.hooks import FivetranHook
 
 __all__ = ["FivetranSensor"]
 
@@ -157,6 +150,8 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
             return super().execute(context)
         done = self.poke(context)
         if not isinstance(done, PokeReturnValue):
+            from airflow_provider_fivetran.triggers import FivetranSyncTrigger
+
             ticket = self._ticket
             assert ticket is not None  # noqa: S101  # poke took it
             self.defer(
@@ -173,6 +168,9 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once."""
+        from airflow_provider_fivetran.core.models import dashboard_link
+        from airflow_provider_fivetran.core.watch import watch
+
         now = utcnow()
         with self._airflows_errors(), self._hook() as hook:
             if self._ticket is None:
@@ -186,6 +184,8 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: object) -> Any:
         """Go on when the trigger has sent its event."""
+        from airflow_provider_fivetran.core.events import read_event
+
         with self._airflows_errors():
             if self.start_from_trigger:
                 read_after(self.completed_after_time)  # the error of a worker that had begun it
@@ -203,6 +203,10 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         """What Airflow must know to begin this sensor in the triggerer; ``None``: a worker has to begin it."""
         if not self.start_from_trigger or self._why_a_worker() is not None:
             return None
+        from airflow.triggers.base import StartTriggerArgs
+
+        from airflow_provider_fivetran.triggers import FivetranSensorTrigger
+
         limit = timedelta(seconds=self.timeout) + BACKSTOP
         assert self.connector_id is not None  # noqa: S101  # or else there was a reason
         after = self.completed_after_time
@@ -221,7 +225,7 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
 
     def _can_start_from_trigger(self, *, wanted: bool | None) -> bool:
         # Of a mapped task Airflow begins each in a worker, which makes it with what was rendered by then.
-        if wanted is False or not IS_POSSIBLE or getattr(self, "_BaseOperator__from_mapped", False):
+        if wanted is False or not is_possible() or getattr(self, "_BaseOperator__from_mapped", False):
             return False
         why = self._why_a_worker()
         if wanted and why is not None:
@@ -245,8 +249,11 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         )
 
     # --- its parts ----------------------------------------------------------------------------------------
+    # What runs a task is imported when it runs: a DAG file is parsed over and over.
 
     def _hook(self) -> FivetranHook:
+        from airflow_provider_fivetran.hooks import FivetranHook
+
         return FivetranHook(
             self.fivetran_conn_id,
             fivetran_retry_limit=self.fivetran_retry_limit,
@@ -254,12 +261,17 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         )
 
     def _take_ticket(self, context: Context, connection_id: str, now: datetime) -> Ticket:
+        from airflow_provider_fivetran.core.sensing import sensed_from
+        from airflow_provider_fivetran.rescheduling import began_at
+
         # In reschedule mode it began in another process.
         began = began_at(context, now) if self.reschedule else now
         return sensed_from(self._undated(connection_id), began, read_after(self.completed_after_time))
 
     def _undated(self, connection_id: str) -> Ticket:
         """All of a ticket that does not depend on when the sensor began."""
+        from airflow_provider_fivetran.core.ticket import Aim, Ticket
+
         return Ticket(
             connection_id=connection_id,
             aim=Aim.NEXT_END,
@@ -273,6 +285,10 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         )
 
     def _conclude(self, context: Context, outcome: Final | TriggerAgain | BrokenOff) -> str | None:
+        from airflow_provider_fivetran.core.errors import FivetranError
+        from airflow_provider_fivetran.core.events import BrokenOff, error_of
+        from airflow_provider_fivetran.core.verdicts import TriggerAgain
+
         if isinstance(outcome, BrokenOff):
             raise outcome.error
         if isinstance(outcome, TriggerAgain):  # only a task that starts syncs is told to start one
@@ -291,6 +307,9 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
     @contextmanager
     def _airflows_errors(self) -> Iterator[None]:
         """What Airflow promises: ``timeout`` has an error of its own, ``soft_fail`` and ``never_fail`` skip."""
+        from airflow_provider_fivetran.core.errors import FivetranError, FivetranSyncTimeout
+        from airflow_provider_fivetran.raising import failing_at_once_when_pointless
+
         try:
             with failing_at_once_when_pointless():
                 yield

@@ -18,7 +18,8 @@ from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
 from airflow_provider_fivetran.core.models import dashboard_link
-from airflow_provider_fivetran.core.sensing import read_after, sensed_from
+from airflow_provider_fivetran.core.moments import read_after
+from airflow_provider_fivetran.core.sensing import sensed_from
 from airflow_provider_fivetran.core.starting import Undo, undo
 from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket

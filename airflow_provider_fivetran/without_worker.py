@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow.triggers.base import StartTriggerArgs
 
-__all__ = ["IS_POSSIBLE", "BeginsInTriggerer", "why_a_worker"]
+__all__ = ["BeginsInTriggerer", "is_possible", "why_a_worker"]
 
-# Airflow 2 and 3.0 hand a trigger its arguments unrendered, 3.1 and 3.2 begin everything in a worker.
-IS_POSSIBLE = hasattr(BaseTrigger, "render_template_fields")
 # What a template may use: of all that a worker has, the triggerer has these in the same way. It knows neither the
 # macros and filters of the DAG nor how the DAG treats what is not defined, and would ask for variables in its loop.
 # One that takes a wait over renders once more, and must come to the same: so there is no clock among these.
@@ -44,6 +40,13 @@ class BeginsInTriggerer:
     def start_in_triggerer(self) -> StartTriggerArgs | None:
         """What Airflow must know for that; ``None``: a worker has to begin the task."""
         raise NotImplementedError
+
+
+def is_possible() -> bool:
+    """Whether this Airflow can do it: 2 and 3.0 hand a trigger its arguments unrendered, 3.1 and 3.2 do not try."""
+    from airflow.triggers.base import BaseTrigger  # noqa: PLC0415
+
+    return hasattr(BaseTrigger, "render_template_fields")
 
 
 def why_a_worker(arguments: Mapping[str, Any], *, dag: Any) -> str | None:

@@ -19,6 +19,21 @@ def read_moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def read_after(value: str | datetime | None) -> datetime | None:
+    """Read ``completed_after_time``.
+
+    :raises ValueError: it is neither a time nor unset.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        return read_moment(value.isoformat() if isinstance(value, datetime) else value)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"completed_after_time is {value!r}; allowed is a datetime or a text such as '2026-11-22T08:00:00Z'"
+        ) from None
+
+
 def write_moment(moment: datetime) -> str:
     """Write a time so that :func:`read_moment` gives it back."""
     return moment.astimezone(UTC).isoformat()

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_fivetran.core.moments import read_moment
 from airflow_provider_fivetran.core.ticket import Aim
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_provider_fivetran.core.ticket import Ticket
 
-__all__ = ["read_after", "sensed_from"]
-
-
-def read_after(value: str | datetime | None) -> datetime | None:
-    """Read ``completed_after_time``.
-
-    :raises ValueError: it is neither a time nor unset.
-    """
-    if value is None or value == "":
-        return None
-    try:
-        return read_moment(value.isoformat() if isinstance(value, datetime) else value)
-    except (ValueError, TypeError):
-        raise ValueError(
-            f"completed_after_time is {value!r}; allowed is a datetime or a text such as '2026-11-22T08:00:00Z'"
-        ) from None
+__all__ = ["sensed_from"]
 
 
 def sensed_from(ticket: Ticket, began: datetime, after: datetime | None) -> Ticket:

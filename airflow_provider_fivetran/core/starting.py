@@ -22,10 +22,9 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import in_words
-from airflow_provider_fivetran.core.policies import POLICIES
+from airflow_provider_fivetran.core.orders import Order, Undo
 from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask, ask_patiently
 from airflow_provider_fivetran.core.ticket import (
-    DEFAULT_START_TIMEOUT,
     DEFAULT_TIMEOUT,
     HISTORICAL_TIMEOUT,
     Aim,
@@ -35,17 +34,9 @@ from airflow_provider_fivetran.core.triggering import Trigger, history_of
 from airflow_provider_fivetran.core.verdicts import SyncRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from airflow_provider_fivetran.core.models import Connection
-    from airflow_provider_fivetran.core.policies import (
-        ScheduleType,
-        WhenBroken,
-        WhenPaused,
-        WhenRescheduled,
-        WhenRunning,
-    )
     from airflow_provider_fivetran.core.protocol import Answer
     from airflow_provider_fivetran.core.steps import Clock, Procedure
 
@@ -55,71 +46,6 @@ __all__ = ["Keep", "NotNeeded", "Order", "Progress", "Skipped", "Started", "Undo
 LOOKS_FOR_THE_RUNNING = (0, 1, 2)
 # Without a Date header our own clock must do, and it may be ahead.
 UNKNOWN_CLOCK = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a task wants: which sync, and under which policies."""
-
-    connection_id: str
-    resync: bool = False
-    """A historical re-sync instead of a sync."""
-    scope: Mapping[str, Sequence[str]] | None = None
-    """Only these tables, by schema (with ``resync``)."""
-    when_running: WhenRunning = "attach"
-    when_paused: WhenPaused = "fail"
-    when_broken: WhenBroken = "try"
-    when_rescheduled: WhenRescheduled = "wait"
-    schedule_type: ScheduleType | None = None
-    restore_schedule: bool = False
-    fresh_within: timedelta | None = None
-    timeout: timedelta | None = None
-    start_timeout: timedelta = DEFAULT_START_TIMEOUT
-    reschedule_wait: timedelta | None = None
-    poll_frequency: timedelta | None = None
-    maybe_started: bool = False
-    """An earlier try of the task, of which nothing is known, may have started it already: a sync that runs and may
-    be that one is never stopped, and none is started after it."""
-
-    resumable: bool = False
-    """A later try of the task finds what this one has kept: what cannot be told now can be looked for then."""
-
-    def __post_init__(self) -> None:
-        """Refuse a policy that does not exist, which would otherwise be taken for the last one that does.
-
-        :raises ValueError: it names the argument, the value and what is allowed.
-        """
-        for name, allowed in POLICIES.items():
-            value = getattr(self, name)
-            if value not in allowed and not (name == "schedule_type" and value is None):
-                raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undo:
-    """What to put back when the task is done with the connection."""
-
-    pause: bool = False
-    schedule_type: str | None = None
-
-    def changes(self) -> dict[str, Any]:
-        """The fields to set."""
-        back: dict[str, Any] = {"schedule_type": self.schedule_type} if self.schedule_type else {}
-        return {**back, "paused": True} if self.pause else back
-
-    def and_earlier(self, earlier: Undo) -> Undo:
-        """Both together; what was found first is what is put back."""
-        return Undo(
-            pause=self.pause or earlier.pause, schedule_type=earlier.schedule_type or self.schedule_type
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return {"pause": self.pause, "schedule_type": self.schedule_type}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any] | None) -> Undo:
-        data = data or {}
-        return cls(pause=data.get("pause") is True, schedule_type=data.get("schedule_type") or None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

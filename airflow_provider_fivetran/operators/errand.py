@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran.core.errors import FivetranUnexpectedAnswer
 from airflow_provider_fivetran.core.moments import read_moment, write_moment
-from airflow_provider_fivetran.core.starting import Undo
+from airflow_provider_fivetran.core.orders import Undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,11 @@ class Errand:
     begun_at: datetime | None = None
     undo: Undo = field(default_factory=Undo)
     then_start_ours: bool = False
+
+    @property
+    def is_done_with_its_sync(self) -> bool:
+        """Whether there is nothing left to do once the sync has ended well."""
+        return not self.then_start_ours and not self.undo.changes()
 
     def to_json(self) -> dict[str, Any]:
         return {

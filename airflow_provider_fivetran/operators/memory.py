@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_fivetran.core.starting import Order
+    from airflow_provider_fivetran.core.orders import Order
 
 __all__ = ["Memo", "Memory", "wanted_by"]
 

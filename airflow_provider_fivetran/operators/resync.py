@@ -14,7 +14,7 @@ from airflow_provider_fivetran.operators.sync import FivetranOperator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_fivetran.core.starting import Order
+    from airflow_provider_fivetran.core.orders import Order
 
 __all__ = ["FivetranResyncOperator"]
 

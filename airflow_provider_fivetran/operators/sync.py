@@ -19,7 +19,6 @@ from airflow_provider_fivetran.arguments import (
     check_text,
     span_of,
 )
-from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.policies import (
     ScheduleType,
     WhenBroken,
@@ -28,20 +27,20 @@ from airflow_provider_fivetran.core.policies import (
     WhenRescheduled,
     WhenRunning,
 )
-from airflow_provider_fivetran.core.starting import Order
-from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
-from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.links import FivetranConnectionLink
-from airflow_provider_fivetran.operators.visit import Visit
-from airflow_provider_fivetran.raising import failing_at_once_when_pointless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_fivetran.core.orders import Order
+    from airflow_provider_fivetran.hooks import FivetranHook
+    from airflow_provider_fivetran.operators.visit import Visit
+
 __all__ = ["FivetranOperator"]
 
+HOUR = timedelta(hours=1)
 # What Airflow 3 and Airflow 2 tell a task whose trigger has sent nothing until the limit of the deferral.
 OUT_OF_TIME = ("Trigger timeout", "Trigger/execution timeout")
 
@@ -136,7 +135,7 @@ class FivetranOperator(BaseOperator):
         restore_schedule: bool = False,
         fresh_within: float | timedelta | None = None,
         timeout: float | timedelta | None = None,
-        start_timeout: float | timedelta = timedelta(hours=1),
+        start_timeout: float | timedelta = HOUR,
         **kwargs: Any,
     ) -> None:
         super().__init__(**_with_execution_timeout(kwargs))
@@ -192,14 +191,15 @@ class FivetranOperator(BaseOperator):
             )
         check_attempts(self.fivetran_retry_limit)
         check_delay(self.fivetran_retry_delay)
-        # Reads the durations. That of this class: a subclass has not set its own arguments yet.
-        FivetranOperator._order(self, connection_id="")
+        self._durations()
 
     # --- the task -----------------------------------------------------------------------------------------
 
     def execute(self, context: Context) -> str | None:
         """Start the sync, or go on with that of an earlier try, and wait for it, here or in the triggerer."""
-        with failing_at_once_when_pointless(), self._hook() as hook:
+        from airflow_provider_fivetran.core.models import dashboard_link
+
+        with self._way_to_fivetran() as hook:
             connection_id = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
             FivetranConnectionLink.persist(context, dashboard_link(connection_id))
             if self.run_name:
@@ -209,11 +209,12 @@ class FivetranOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: object) -> str | None:
         """Go on when the trigger has sent its event."""
-        with (
-            failing_at_once_when_pointless(),
-            self._hook() as hook,
-            self._visit(context, hook) as visit,
-        ):
+        from airflow_provider_fivetran.operators.ending import GoodEnd
+
+        end = GoodEnd.of(event)
+        if end is not None:
+            return end.conclude(self, context)
+        with self._way_to_fivetran() as hook, self._visit(context, hook) as visit:
             return visit.resume(event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -224,11 +225,7 @@ class FivetranOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowException as error:
             out_of_time = (next_kwargs or {}).get("error") in OUT_OF_TIME
-            with (
-                failing_at_once_when_pointless(),
-                self._hook() as hook,
-                self._visit(context, hook) as visit,
-            ):
+            with self._way_to_fivetran() as hook, self._visit(context, hook) as visit:
                 return visit.was_cut_off(error, out_of_time=out_of_time)
 
     def on_kill(self) -> None:
@@ -237,16 +234,29 @@ class FivetranOperator(BaseOperator):
             self._at_work.was_killed()
 
     # --- its parts ----------------------------------------------------------------------------------------
+    # What runs a task is imported when it runs: a DAG file is parsed over and over.
 
     @contextmanager
     def _visit(self, context: Context, hook: FivetranHook) -> Iterator[Visit]:
+        from airflow_provider_fivetran.operators.visit import Visit
+
         self._at_work = Visit(self, context, hook, self._order)
         try:
             yield self._at_work
         finally:
             self._at_work = None
 
+    @contextmanager
+    def _way_to_fivetran(self) -> Iterator[FivetranHook]:
+        """The hook; errors leave it as Airflow wants them."""
+        from airflow_provider_fivetran.raising import failing_at_once_when_pointless
+
+        with failing_at_once_when_pointless(), self._hook() as hook:
+            yield hook
+
     def _hook(self) -> FivetranHook:
+        from airflow_provider_fivetran.hooks import FivetranHook
+
         return FivetranHook(
             self.fivetran_conn_id,
             fivetran_retry_limit=self.fivetran_retry_limit,
@@ -254,6 +264,8 @@ class FivetranOperator(BaseOperator):
         )
 
     def _order(self, connection_id: str) -> Order:
+        from airflow_provider_fivetran.core.orders import Order
+
         return Order(
             connection_id=connection_id,
             when_running=self.when_running,
@@ -262,12 +274,21 @@ class FivetranOperator(BaseOperator):
             when_broken=self.when_broken,
             schedule_type=self.schedule_type,
             restore_schedule=self.restore_schedule,
-            poll_frequency=span_of("poll_frequency", self.poll_frequency, least=SHORTEST_POLL),
-            reschedule_wait=span_of("reschedule_wait_time", self.reschedule_wait_time, zero=True) or None,
-            fresh_within=span_of("fresh_within", self.fresh_within),
-            timeout=_shorter(span_of("timeout", self.timeout), self.execution_timeout),
-            start_timeout=span_of("start_timeout", self.start_timeout) or DEFAULT_START_TIMEOUT,
+            **self._durations(),
         )
+
+    def _durations(self) -> dict[str, Any]:
+        """The durations of an order.
+
+        :raises ValueError: one of them is none.
+        """
+        return {
+            "poll_frequency": span_of("poll_frequency", self.poll_frequency, least=SHORTEST_POLL),
+            "reschedule_wait": span_of("reschedule_wait_time", self.reschedule_wait_time, zero=True) or None,
+            "fresh_within": span_of("fresh_within", self.fresh_within),
+            "timeout": _shorter(span_of("timeout", self.timeout), self.execution_timeout),
+            "start_timeout": span_of("start_timeout", self.start_timeout) or HOUR,
+        }
 
 
 def _shorter(one: timedelta | None, other: timedelta | None) -> timedelta | None:

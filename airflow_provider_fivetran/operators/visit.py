@@ -257,7 +257,7 @@ class Visit:
                 retry_limit=self._task.fivetran_retry_limit,
                 retry_delay=self._task.fivetran_retry_delay,
                 when_killed="stop" if self._is_to_be_stopped else "leave",
-                errand=self._memo.errand.to_json(),
+                errand={**self._memo.errand.to_json(), "wanted": dict(self._memo.wanted)},
             ),
             method_name="execute_complete",
             timeout=max(ticket.begun_at + limit - utcnow(), timedelta(0)) + BACKSTOP,

@@ -62,6 +62,39 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = reach
 exec(compile(sys.stdin.read(), "dag.py", "exec"))
 print(json.dumps([sorted(set(sys.modules) - before), reached]))
 """
+PLAIN_RESUMED = """
+Plain.execute_complete = lambda self, context, event: event
+plain.resume_execution("execute_complete", {"event": 1}, {})
+"""
+# Both resume with the event of a sync that has ended well.
+RESUMED = """
+from airflow_provider_fivetran.core.events import write_event
+from airflow_provider_fivetran.core.verdicts import Succeeded, SyncRecord
+
+class TaskInstance:
+    task_id, try_number, max_tries = "t", 1, 0
+    def xcom_push(self, key, value):
+        pass
+
+record = SyncRecord(connection_id="c", status="succeeded", link="l", ended_at=datetime(2026, 1, 1))
+event = write_event(Succeeded(record, "it ended well"))
+errand = {"connection_id": "c", "begun_at": None, "undo": {}, "then_start_ours": False, "wanted": {"resync": False}}
+context = {"ti": TaskInstance(), "task_state_store": None}
+assert sense.resume_execution("execute_complete", {"event": event}, context)
+assert resync.resume_execution("execute_complete", {"event": {**event, "errand": errand}}, context)
+"""
+HEAVY_OURS = tuple(
+    f"airflow_provider_fivetran.{name}"
+    for name in (
+        "hooks",
+        "transport",
+        "triggers",
+        "operators.visit",
+        "core.starting",
+        "core.watch",
+        "core.decision",
+    )
+)
 HEAVY = {
     "requests",
     "aiohttp",
@@ -98,6 +131,40 @@ def test_importing_a_dag_loads_no_http_library_and_sends_nothing():
     assert reached == []
     assert "airflow_provider_fivetran.operators" in loaded
     assert "airflow_provider_fivetran.transport" not in loaded
+    assert not HEAVY & {name.partition(".")[0] for name in loaded - of_airflow}
+
+
+# What a DAG file needs: the classes, what checks their arguments, and the link.
+LIGHT = {
+    "airflow_provider_fivetran",
+    "airflow_provider_fivetran.arguments",
+    "airflow_provider_fivetran.clock",
+    "airflow_provider_fivetran.core",
+    "airflow_provider_fivetran.core.moments",
+    "airflow_provider_fivetran.core.policies",
+    "airflow_provider_fivetran.links",
+    "airflow_provider_fivetran.operators",
+    "airflow_provider_fivetran.operators.resync",
+    "airflow_provider_fivetran.operators.sync",
+    "airflow_provider_fivetran.sensors",
+    "airflow_provider_fivetran.without_worker",
+}
+
+
+def test_importing_a_dag_loads_nothing_that_only_runs_tasks():
+    """Of 27 ms for operators and sensors 25 were for that; the rest is 2 (docs/worker-seconds.md)."""
+    loaded, _ = modules_loaded_by(USES.replace("POLICY", "attach"))
+    ours = {name for name in loaded if name.startswith("airflow_provider_fivetran")}
+    assert ours <= LIGHT
+
+
+def test_the_second_visit_of_a_task_loads_nothing_of_http_and_no_hook():
+    """Most syncs end well, and then there is nothing to ask."""
+    of_airflow, _ = modules_loaded_by(PLAIN + PLAIN_RESUMED)
+    loaded, reached = modules_loaded_by(USES.replace("POLICY", "attach") + RESUMED)
+    assert reached == []
+    assert "airflow_provider_fivetran.operators.ending" in loaded
+    assert not {name for name in loaded if name.startswith(HEAVY_OURS)}
     assert not HEAVY & {name.partition(".")[0] for name in loaded - of_airflow}
 
 

@@ -39,6 +39,7 @@ class Store(TaskStateStore):
     def __init__(self):
         self.text = "{}"
         self.broken = set()
+        self.asked = []
         self.dies_at = lambda note: False
 
     def get(self, key, default=None):
@@ -56,6 +57,7 @@ class Store(TaskStateStore):
         super().delete(key)
 
     def _check(self, what):
+        self.asked.append(what)
         if what in self.broken:
             raise RuntimeError(f"no {what} today")
 
@@ -155,6 +157,13 @@ class TestWhatIsNoted:
         task.lives().ended_well()
         assert noted[0]["unanswered"]
         assert noted[0]["ticket"]["connection_id"] == ID
+
+    def test_airflow_is_asked_no_more_often_than_that_takes(self, deferrable):
+        """What an earlier try noted, before and after the trigger, and, after the deferral, the end."""
+        deferrable.add(SHORT)
+        task = Task(deferrable)
+        task.lives().ended_well()
+        assert task.store.asked == ["get", "set", "set", "set"]
 
     def test_after_a_success_its_end_and_no_ticket(self, way):
         way.add(SHORT, schedule_type="auto")

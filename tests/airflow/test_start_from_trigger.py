@@ -18,13 +18,13 @@ from airflow_provider_fivetran.core.events import BrokenOff, Succeeded, read_eve
 from airflow_provider_fivetran.exceptions import FivetranLookupError, FivetranSyncFailed
 from airflow_provider_fivetran.sensors import FivetranSensor
 from airflow_provider_fivetran.simulator import SyncPlan
-from airflow_provider_fivetran.without_worker import IS_POSSIBLE
+from airflow_provider_fivetran.without_worker import is_possible
 from stories import CONNECTION, ID, Story, Supervisor, TaskInstance, all_events, as_scheduled, eventually
 
 GOOD = SyncPlan(duration=0.3)
 ENDLESS = SyncPlan(duration=3600)
 LAST_NIGHT = "{{ data_interval_end | default(dag_run.run_after) }}"
-newest = pytest.mark.skipif(not IS_POSSIBLE, reason="this Airflow begins everything in a worker")
+newest = pytest.mark.skipif(not is_possible(), reason="this Airflow begins everything in a worker")
 
 
 def ago(**span: float) -> datetime:
@@ -48,7 +48,7 @@ class TestAsking:
         assert task.start_from_trigger is False
         assert task.start_trigger_args is None
 
-    @pytest.mark.skipif(IS_POSSIBLE, reason="this Airflow can")
+    @pytest.mark.skipif(is_possible(), reason="this Airflow can")
     def test_where_airflow_cannot_the_sensor_begins_in_a_worker(self):
         assert sensor().start_from_trigger is False
         assert sensor().start_trigger_args is None
