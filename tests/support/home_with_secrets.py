@@ -93,7 +93,7 @@ def main() -> None:
     # And as people do it at their desks: everything in this process, the log on the terminal.
     from airflow_provider_fivetran import triggers
 
-    def mistaken(*_args: object) -> None:
+    def mistaken(*_args: object, **_kwargs: object) -> None:
         raise KeyError("a mistake of this program")
 
     triggers.watch = mistaken  # type: ignore[assignment]
