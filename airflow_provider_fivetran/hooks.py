@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_fivetran.airflow_connection import fallback_of, settings_of
+from airflow_provider_fivetran.arguments import check_attempts, check_delay
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.errors import (
@@ -73,6 +74,7 @@ class FivetranHook(BaseHook):
     :param fivetran_conn_id: id of the Airflow connection.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most.
     :param fivetran_retry_delay: seconds before the first repetition; later pauses grow, up to a minute.
+    :raises ValueError: one of the two is not such a number.
     """
 
     conn_name_attr = "fivetran_conn_id"
@@ -88,6 +90,8 @@ class FivetranHook(BaseHook):
         fivetran_retry_delay: float = 1,
     ) -> None:
         super().__init__()
+        check_attempts(fivetran_retry_limit)
+        check_delay(fivetran_retry_delay)
         self.fivetran_conn_id = fivetran_conn_id
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay

@@ -140,7 +140,9 @@ def timed_out(ticket: Ticket, saying: str, now: datetime) -> TimedOut:
 def reasons_of(connection: Connection, entry: SyncHistoryEntry | None) -> str:
     """Everything that Fivetran says about why."""
     status = connection.status
-    parts = [entry.reason] if entry and entry.reason else []
+    reason = entry.reason if entry else None
+    # A task often says the same with more.
+    parts = [reason] if reason and not any(reason in str(task) for task in status.tasks) else []
     parts += [f"task: {notice}" for notice in status.tasks[:MOST_NOTICES]]
     parts += [f"failed setup test {test}" for test in connection.setup_tests if test.has_failed][
         :MOST_NOTICES

@@ -392,6 +392,14 @@ def test_every_request_says_who_sends_it(blocking, hook):
 
 
 class TestArgumentChecks:
+    @pytest.mark.parametrize(
+        "wrong", [{"fivetran_retry_limit": 0}, {"fivetran_retry_limit": "3"}, {"fivetran_retry_delay": -1}]
+    )
+    def test_the_hook_names_an_argument_that_makes_no_sense(self, wrong):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"{name} is .*; allowed is"):
+            FivetranHook("fivetran_default", **wrong)
+
     @pytest.mark.parametrize("value", [0, 0.0, 0.5, 3, 3600])
     def test_a_delay(self, value):
         check_delay(value)

@@ -1207,6 +1207,16 @@ def test_a_failure_says_everything_that_fivetran_says():
     assert "https://fivetran.com/dashboard/connections/c" in message
 
 
+def test_what_a_task_says_too_is_not_said_twice():
+    task = Notice(code="reconnect", message="Reconnect your account", details="The token has expired.")
+    broken = connection(failed_at=at(30), tasks=(task,))
+    message = verdict(
+        ticket(), broken, 40, history=[entry("failure", 2, 30, reason="Reconnect your account")]
+    ).message
+    assert message.count("Reconnect your account") == 1
+    assert "The token has expired" in message
+
+
 @pytest.mark.parametrize(
     ("ended", "parts"),
     [
