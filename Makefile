@@ -87,6 +87,10 @@ $(CLUSTER)/.installed: $(STAMP)
 cluster: $(CLUSTER)/.installed  ## 300 deferred tasks on PostgreSQL, Redis and Celery, a triggerer killed, 25 minutes; ARGS="--tasks 20"
 	@exec $(CLUSTER)/bin/python -m benchmarks.cluster.run $(ARGS)
 
+.PHONY: bench-worker
+bench-worker: $(STAMP)  ## what a deferrable task costs a worker, and what of it is Airflow's own, ten minutes; ARGS="--runs 3"
+	@exec $(BIN)/python -m benchmarks.worker_seconds $(ARGS)
+
 .PHONY: format
 format: $(STAMP)  ## let ruff format and fix what it can
 	$(BIN)/ruff format .

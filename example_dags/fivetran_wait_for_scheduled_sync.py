@@ -24,6 +24,7 @@ with DAG(
         # A run that a person starts has no data interval.
         completed_after_time="{{ data_interval_end | default(dag_run.run_after) }}",
         deferrable=True,
+        # start_from_trigger=True,  # needs no worker to begin either (Airflow 3.3 and newer)
     )
 
     @task

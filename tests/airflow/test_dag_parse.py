@@ -152,7 +152,7 @@ LIGHT = {
 
 
 def test_importing_a_dag_loads_nothing_that_only_runs_tasks():
-    """Of 27 ms for operators and sensors 25 were for that; the rest is 2 (docs/worker-seconds.md)."""
+    """Of 27 ms for operators and sensors 24 were for that (docs/worker-seconds.md)."""
     loaded, _ = modules_loaded_by(USES.replace("POLICY", "attach"))
     ours = {name for name in loaded if name.startswith("airflow_provider_fivetran")}
     assert ours <= LIGHT
