@@ -233,8 +233,8 @@ class Line:
             ) as response:
                 body = await _read_all(response)
                 answer = await _read(call, response, body, settings.base_url)
-        except FivetranRateLimited:
-            self._requests_left = (0, _now())
+        except FivetranRateLimited as error:
+            self.poller.hold(error.retry_after)
             raise
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _unreachable(call, settings, error, maybe_received=False) from error

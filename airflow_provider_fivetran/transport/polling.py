@@ -29,6 +29,7 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.models import Connection
 from airflow_provider_fivetran.core.protocol import Answer, next_page
+from airflow_provider_fivetran.transport.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -66,6 +67,8 @@ LONGEST_FOR_A_PAGE = 20.0
 # look is tried: if that works, the list is done without.
 TRIES = 3
 BETWEEN_TRIES = 2.0
+# After a 429 that does not say how long.
+REST_WHEN_LIMITED = 15.0
 # A wait whose time is over waits so much longer for an answer that is on its way.
 GRACE = 10.0
 # The loop gets a breath after so many answers.
@@ -111,30 +114,6 @@ class _Ask:
         return found != self.look.seen or self.is_due(now + self.pace / 2)
 
 
-class _Budget:
-    """When the next request may be sent."""
-
-    def __init__(self) -> None:
-        self._paid_until = -inf
-        self._closed_until = -inf
-
-    def free_at(self) -> float:
-        return max(self._paid_until - BURST * GAP, self._closed_until)
-
-    def spend(self, now: float, gap: float, stretched: float) -> None:
-        """Pay for one request.
-
-        :param gap: until the next, unless a burst is allowed.
-        :param stretched: until the next, in any case, so that the account's hour suffices.
-        """
-        self._paid_until = max(self._paid_until, now) + max(gap, stretched)
-        if stretched > gap:
-            self._closed_until = max(self._closed_until, now) + stretched
-
-    def close(self, until: float) -> None:
-        self._closed_until = max(self._closed_until, until)
-
-
 class Poller:
     """Answers the looks of many waits with as few requests as it can. Closed once, it is of no more use.
 
@@ -150,7 +129,7 @@ class Poller:
         self._send = send
         self._requests_left = requests_left
         self._asks: set[_Ask] = set()
-        self._budget = _Budget()
+        self._budget = Budget(burst=BURST * GAP)
         self._polling: asyncio.Task[None] | None = None
         self._earlier = asyncio.Event()
         self._next_round = inf
@@ -193,6 +172,13 @@ class Poller:
             return None
         finally:
             self._asks.discard(ask)
+
+    def hold(self, retry_after: float | None) -> None:
+        """Let no look begin for so long, but those of waits whose time is over: Fivetran has had too many requests.
+
+        :param retry_after: seconds, as far as Fivetran said.
+        """
+        self._budget.close(_now() + min(retry_after or REST_WHEN_LIMITED, LONGEST_SLEEP))
 
     async def close(self) -> None:
         """Stop polling. Whoever still waits is cancelled."""
@@ -372,9 +358,10 @@ class Poller:
         if useless:
             self._do_without_list(str(error))
             return
-        asked = error.retry_after if isinstance(error, FivetranRateLimited) else None
-        self._budget.close(_now() + min(asked or BETWEEN_TRIES, LONGEST_SLEEP))
-        if refused or asked or self._list_failures >= TRIES:
+        is_limited = isinstance(error, FivetranRateLimited)  # then it is known how long to hold
+        if not is_limited:
+            self.hold(BETWEEN_TRIES)
+        if refused or is_limited or self._list_failures >= TRIES:
             await self._tell(asks, error)
 
     async def _is_list_alone_to_blame(self, call: Call[Any]) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_fivetran.core.cadence import Usual
+from airflow_provider_fivetran.core.errors import FivetranRateLimited
 from airflow_provider_fivetran.core.protocol import Answer, Call, read_answer
 from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.transport.aio import AsyncTransport
@@ -120,7 +121,11 @@ class Account:
             headers["X-Rate-Limit-Remaining"] = str(self.left)
         status = data.pop("status_of_answer", 200)
         headers |= data.pop("headers_of_answer", {})
-        return read_answer(call, status, headers, json.dumps({"code": "x", "data": data}).encode())
+        try:
+            return read_answer(call, status, headers, json.dumps({"code": "x", "data": data}).encode())
+        except FivetranRateLimited as error:
+            self.poller.hold(error.retry_after)
+            raise
 
     def _data(self, call: Call[Any], kind: str) -> dict[str, Any]:
         if kind in {"look", "history"}:

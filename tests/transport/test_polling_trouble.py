@@ -431,3 +431,16 @@ def test_an_outage_takes_no_more_requests_than_looking_does(loop):
     run(loop, story())
     during = [when for when, _ in account.requests if when > 300]
     assert len(during) < 1.2 * 1200 / polling.GAP + polling.BURST
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_now_and_then_a_429_delays_a_verdict_by_seconds(loop, count):
+    """Something between us and Fivetran may limit as well, and say nothing of how long."""
+    asked = []
+
+    def now_and_then(_call, data):
+        asked.append(1)
+        if len(asked) % 4 == 0:
+            data["status_of_answer"] = 429
+
+    assert max(waited(loop, Account(loop, named(count), answer=now_and_then)).late.values()) < 60
