@@ -138,6 +138,7 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         check_flag("propagate_failures_forward", propagate_failures_forward)
         check_attempts(fivetran_retry_limit)
         check_delay(fivetran_retry_delay)
+        span_of("reschedule_wait_time", reschedule_wait_time, zero=True)
         if not isinstance(completed_after_time, XComArg) and "{" not in str(completed_after_time):
             read_after(completed_after_time)
         self._frequency = chosen

@@ -236,6 +236,11 @@ class TestArguments:
         with pytest.raises(ValueError, match="poke_interval is"):
             FivetranSensor(task_id="t", connector_id=ID, poke_interval=value)
 
+    @pytest.mark.parametrize("value", [-1, "1800", float("nan")])
+    def test_a_wrong_wait_after_a_put_off_is_refused_though_nothing_is_done_with_it(self, value):
+        with pytest.raises(ValueError, match="reschedule_wait_time is"):
+            FivetranSensor(task_id="t", connector_id="c", reschedule_wait_time=value)
+
     def test_deferrable_follows_the_configuration(self, monkeypatch):
         monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
         assert FivetranSensor(task_id="t", connector_id=ID).deferrable
