@@ -38,12 +38,13 @@ def measure(only: str | None) -> Iterator[Import]:
     }
     found: dict[str, list[tuple[float, int]]] = {who: [] for who in scripts}
     with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("AIRFLOW_")}
+        unwanted = ("AIRFLOW_", "PYTHONDONTWRITEBYTECODE")
+        environment = {name: text for name, text in os.environ.items() if not name.startswith(unwanted)}
         environment |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         for number in range(ROUNDS + 1):
             for who, script in scripts.items():
                 milliseconds, modules = _import(script, environment)
-                if number:  # the first time the files come from the disk
+                if number:  # the first time they are compiled, and come from the disk
                     found[who].append((milliseconds, modules))
     for who, rows in found.items():
         spread = Spread.of(milliseconds for milliseconds, _ in rows)
