@@ -13,6 +13,7 @@ import selectors
 import struct
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,16 @@ class Passing:
         _NUMBER.pack_into(self._memory, 2 * _NUMBER.size, math.inf)
 
 
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """For how long a loop was busy between two looks at its sockets."""
+
+    hold: float = 0.0
+    """Real seconds."""
+    work: float = 0.0
+    """Seconds of CPU that it used itself."""
+
+
 class Loop(asyncio.SelectorEventLoop):
     """An event loop by that clock, which notices how long it was held up.
 
@@ -121,14 +132,12 @@ class _Selector(selectors.DefaultSelector):
 
     def begin_anew(self) -> None:
         self._returned, self._worked = time.perf_counter(), time.thread_time()
-        self.longest_hold = 0.0
-        """Real seconds between two looks at the sockets, in which the loop was busy."""
-        self.longest_work = 0.0
-        """Seconds of CPU that the loop itself used between two such looks."""
+        self.longest = Busy()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.longest_hold = max(self.longest_hold, time.perf_counter() - self._returned)
-        self.longest_work = max(self.longest_work, time.thread_time() - self._worked)
+        hold, work = time.perf_counter() - self._returned, time.thread_time() - self._worked
+        if hold > self.longest.hold or work > self.longest.work:
+            self.longest = Busy(max(hold, self.longest.hold), max(work, self.longest.work))
         ready = self._select(timeout)
         self._returned, self._worked = time.perf_counter(), time.thread_time()
         return ready

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from airflow.triggers.base import BaseTrigger
 
+    from benchmarks.passing import Busy
+
 SPAWN = multiprocessing.get_context("spawn")
 STARTED_AT_ONCE = 4
 PATIENCE = 600.0
@@ -64,8 +66,7 @@ class Waited:
     peak_mib: float
     added_mib: float
     """How much of that came with the waits."""
-    longest_hold: float
-    longest_work: float
+    longest: Busy
 
 
 # --- the worker -----------------------------------------------------------------------------------------------
@@ -146,13 +147,12 @@ def wait(pipe: Pipe, place: Place, spread: float, limit: float) -> None:
     is_green = import_module(f"benchmarks.{place.who}").is_green
     loop = Loop(passing, skips=place.skips)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(_all_events(pipe.recv(), passing, 0, limit))
+        runner.run(_all_events(pipe.recv(), loop, 0, limit))
         pipe.send("ready")
         tasks = pipe.recv()
         forget_the_peak()
-        loop.selector.begin_anew()
         began, memory, cpu, started = passing.now(), mib("VmRSS"), time.process_time(), time.monotonic()
-        events = runner.run(_all_events(tasks, passing, spread, limit))
+        events, longest = runner.run(_all_events(tasks, loop, spread, limit))
         seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     peak = mib("VmHWM")
     pipe.send(
@@ -163,8 +163,7 @@ def wait(pipe: Pipe, place: Place, spread: float, limit: float) -> None:
             cpu_seconds=cpu,
             peak_mib=peak,
             added_mib=max(0.0, peak - memory),
-            longest_hold=loop.selector.longest_hold,
-            longest_work=loop.selector.longest_work,
+            longest=longest,
         )
     )
 
@@ -172,20 +171,25 @@ def wait(pipe: Pipe, place: Place, spread: float, limit: float) -> None:
 Event: TypeAlias = "tuple[str, datetime, Any]"
 
 
-async def _all_events(tasks: list[Deferred], passing: Passing, spread: float, limit: float) -> list[Event]:
+async def _all_events(
+    tasks: list[Deferred], loop: Loop, spread: float, limit: float
+) -> tuple[list[Event], Busy]:
     events: list[Event] = []
 
     async def one(number: int, connection_id: str, trigger: BaseTrigger) -> None:
         await asyncio.sleep(spread * number / len(tasks))
-        events.append((connection_id, *await first_event(trigger, passing)))
+        events.append((connection_id, *await first_event(trigger, loop.passing)))
 
     waits = [
         asyncio.ensure_future(one(number, connection_id, rebuilt(path, arguments)))
         for number, (connection_id, path, arguments) in enumerate(tasks)
     ]
+    await asyncio.sleep(0)
+    loop.selector.begin_anew()
     await asyncio.wait(waits, timeout=limit)
+    longest = loop.selector.longest
     await cancelled(waits)
-    return events
+    return events, longest
 
 
 async def first_event(trigger: BaseTrigger, passing: Passing) -> tuple[datetime, Any]:

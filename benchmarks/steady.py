@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection as Pipe
 
     from benchmarks.mixture import Sync
+    from benchmarks.passing import Busy
     from benchmarks.processes import Deferred
     from benchmarks.witness import Run
 
@@ -105,8 +106,7 @@ class Day:
     cpu_seconds: float
     """In the hours that count."""
     seconds: float
-    longest_hold: float
-    longest_work: float
+    longest: Busy
 
 
 def measure(load: Load, who: str, hours: float) -> Steady:
@@ -147,8 +147,8 @@ def measure(load: Load, who: str, hours: float) -> Steady:
         early=sum(one.is_early for one in found),
         missing=sum(one.is_missing(day.until) for one in found),
         cpu_seconds=day.cpu_seconds / hours,
-        longest_hold=day.longest_hold,
-        longest_work=day.longest_work,
+        longest_hold=day.longest.hold,
+        longest_work=day.longest.work,
         simulator_share=server_cpu / day.seconds,
         machine=os.getloadavg()[0],
     )
@@ -220,7 +220,7 @@ def wait(pipe: Pipe, place: Place, mixture: Mixture, seconds: float) -> None:
     ):
         began = time.monotonic()
         day = _Triggerer(place, mixture, loop, worker)
-        since, until, cpu_seconds = runner.run(day.run(seconds))
+        since, until, cpu_seconds, longest = runner.run(day.run(seconds))
     pipe.send(
         Day(
             since=since,
@@ -229,8 +229,7 @@ def wait(pipe: Pipe, place: Place, mixture: Mixture, seconds: float) -> None:
             not_begun=day.not_begun,
             cpu_seconds=cpu_seconds,
             seconds=time.monotonic() - began,
-            longest_hold=loop.selector.longest_hold,
-            longest_work=loop.selector.longest_work,
+            longest=longest,
         )
     )
 
@@ -245,15 +244,16 @@ class _Triggerer:
         self.tasks: list[Task] = []
         self.not_begun: Counter[str] = Counter()
 
-    async def run(self, seconds: float) -> tuple[datetime, datetime, float]:
+    async def run(self, seconds: float) -> tuple[datetime, datetime, float, Busy]:
         slots = [asyncio.ensure_future(self._slot(*first)) for first in list(self._mixture.first())]
         await asyncio.sleep(LONGEST)
         self._loop.selector.begin_anew()
         since, cpu = self._loop.passing.now(), time.process_time()
         await asyncio.sleep(seconds)
         until, cpu = self._loop.passing.now(), time.process_time() - cpu
+        longest = self._loop.selector.longest
         await cancelled(slots)
-        return since, until, cpu
+        return since, until, cpu, longest
 
     async def _slot(self, begins_in: float, sync: Sync) -> None:
         """One task after the other."""

@@ -140,8 +140,8 @@ def measure(load: Load, who: str, count: int) -> Row:
         cpu_share=waited.cpu_seconds / waited.seconds,
         peak_mib=waited.peak_mib,
         added_mib=waited.added_mib,
-        longest_hold=waited.longest_hold,
-        longest_work=waited.longest_work,
+        longest_hold=waited.longest.hold,
+        longest_work=waited.longest.work,
         wrong=sum(
             green != runs[name].ended_well
             for name, (at, green) in waited.events.items()
