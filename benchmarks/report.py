@@ -33,6 +33,9 @@ event loop was held up at worst; *worst work*: how much it computed in one go at
 of that on an idle machine. *simulator*: how much of a core that used; near 100 % it was the simulator that was
 measured. *machine*: its load average; above its number of cores, stalls and delays are also others'.
 """
+QUICK = """\
+Syncs of many last longer, by what it takes to begin them all before the first is over.
+"""
 SKIPPED = """\
 In all loads but the quick one, idle time is skipped: whenever the waiting process has nothing to do, and nothing
 is on its way to it, the clock of all processes is moved to its next appointment. Requests and calculations take as
@@ -56,7 +59,7 @@ def page(notes: Notes, command: str, plots: Mapping[str, str] | None = None) -> 
     plots = plots or {}
     parts = ["# Many waits", _measured(command), LEGEND, SKIPPED]
     for load, rows in notes.waits().items():
-        parts += [f"## {rows[0].title}"]
+        parts += [f"## {rows[0].title}", QUICK if load == "quick" else ""]
         parts += [_table(_requests_of, rows), *_shown(plots, load, rows[0].title), _table(_cost_of, rows)]
         if load == "hour":
             parts += [PROJECTION, _projection(rows)]
