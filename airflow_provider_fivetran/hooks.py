@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_fivetran.airflow_connection import fallback_of, settings_of
-from airflow_provider_fivetran.arguments import check_attempts, check_delay
+from airflow_provider_fivetran.arguments import (
+    SHORTEST_POLL,
+    check_attempts,
+    check_delay,
+    check_text,
+    span_of,
+)
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.errors import (
@@ -74,7 +80,7 @@ class FivetranHook(BaseHook):
     :param fivetran_conn_id: id of the Airflow connection.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most.
     :param fivetran_retry_delay: seconds before the first repetition; later pauses grow, up to a minute.
-    :raises ValueError: one of the two is not such a number.
+    :raises ValueError: one of them is not such a text or number.
     """
 
     conn_name_attr = "fivetran_conn_id"
@@ -90,6 +96,7 @@ class FivetranHook(BaseHook):
         fivetran_retry_delay: float = 1,
     ) -> None:
         super().__init__()
+        check_text("fivetran_conn_id", fivetran_conn_id)
         check_attempts(fivetran_retry_limit)
         check_delay(fivetran_retry_delay)
         self.fivetran_conn_id = fivetran_conn_id
@@ -320,9 +327,9 @@ class FivetranHook(BaseHook):
         when_running: Literal["attach", "restart", "fail"] = "attach",
         when_paused: Literal["fail", "unpause"] = "fail",
         when_broken: WhenBroken = "try",
-        timeout: timedelta | None = None,
-        start_timeout: timedelta = DEFAULT_START_TIMEOUT,
-        poll_frequency: timedelta | None = None,
+        timeout: float | timedelta | None = None,
+        start_timeout: float | timedelta = DEFAULT_START_TIMEOUT,
+        poll_frequency: float | timedelta | None = None,
     ) -> Ticket:
         """Start a sync, or join the one that is running, and take a ticket for it.
 
@@ -332,11 +339,11 @@ class FivetranHook(BaseHook):
         :param when_running: a sync is running: take it as ours, stop it and start ours, or an error.
         :param when_paused: the connection is paused: an error, or unpause it and leave it so.
         :param when_broken: its setup is broken: try, run the setup tests first, or an error.
-        :param timeout: limit of the wait; unset: 24 hours, 7 days for a historical sync.
-        :param start_timeout: within this the sync must show itself; 1 hour.
-        :param poll_frequency: pause between two looks; unset: chosen, at most 15 s.
+        :param timeout: limit of the wait, a timedelta or seconds; unset: 24 hours, 7 days for a historical sync.
+        :param start_timeout: within this the sync must show itself, a timedelta or seconds; 1 hour.
+        :param poll_frequency: pause between two looks, a timedelta or seconds; unset: chosen, at most 15 s.
         :return: the ticket to give to :meth:`wait_for_sync`.
-        :raises ValueError: a policy that does not exist, or is for the operator only.
+        :raises ValueError: a policy that does not exist, or is for the operator only; or no such duration.
         :raises FivetranRefused: (one of its kinds) a policy forbids to start.
         :raises FivetranTriggerUncertain: it cannot be told whether the trigger took.
         :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for two minutes.
@@ -352,9 +359,9 @@ class FivetranHook(BaseHook):
             when_running=when_running,
             when_paused=when_paused,
             when_broken=when_broken,
-            timeout=timeout,
-            start_timeout=start_timeout,
-            poll_frequency=poll_frequency,
+            timeout=span_of("timeout", timeout),
+            start_timeout=span_of("start_timeout", start_timeout) or DEFAULT_START_TIMEOUT,
+            poll_frequency=span_of("poll_frequency", poll_frequency, least=SHORTEST_POLL),
         )
         return self._started(order)
 

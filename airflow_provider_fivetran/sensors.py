@@ -241,8 +241,8 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         limit = timedelta(seconds=self.timeout) + BACKSTOP
         if self.execution_timeout is not None and self.execution_timeout < limit:
             return (
-                f"execution_timeout is {self.execution_timeout}: Airflow would end the wait after that, as it does "
-                "not where a worker began; use timeout"
+                f"execution_timeout is {self.execution_timeout}, and Airflow counts it from the beginning of the "
+                f"wait, as it does not where a worker began; allowed is at least {limit} (an hour more than timeout)"
             )
         return why_a_worker(
             {name: getattr(self, name) for name in self.template_fields if getattr(self, name) is not None},

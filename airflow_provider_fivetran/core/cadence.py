@@ -136,15 +136,16 @@ def pause_after_failed_reads(
     *,
     slowest: timedelta = SLOWEST_AFTER_FAILURE,
 ) -> timedelta:
-    """The pause after so many failed reads in a row: doubling, up to a minute unless said otherwise.
+    """The pause after so many failed reads in a row: as long as Fivetran asks for, or else doubling, up to a minute.
 
-    It is never shorter than the usual one, which may be the user's choice, nor than what Fivetran asks for.
+    It is never shorter than the usual one, which may be the user's choice.
 
     :param failures: how many reads failed in a row, from 1.
     :param usual: the pause that would come after a good read.
     :param retry_after: seconds that Fivetran asked for.
     :param slowest: the longest that doubling may make it.
     """
+    if retry_after:
+        return max(timedelta(seconds=min(retry_after, LONGEST_ASKED)), QUICKEST, usual)
     doubled: timedelta = max(usual, QUICKEST) * (1 << min(failures - 1, 10))
-    asked = timedelta(seconds=min(retry_after or 0, LONGEST_ASKED))
-    return max(min(doubled, slowest), usual, asked)
+    return max(min(doubled, slowest), usual)

@@ -66,6 +66,8 @@ REST = 10.0
 PROBE_TIMEOUT = 20.0
 # Seconds for which the last word on the account's budget is believed.
 BUDGET_IS_NEWS_FOR = 600.0
+# Seconds that a wait may spend on a look after its time is over.
+LAST_LOOK = 10.0
 # Above this size an answer is read in a thread, so that the loop is not held up.
 LARGE_ANSWER = 256 * 1024
 
@@ -384,7 +386,15 @@ class AsyncTransport:
         """The answer that the poller has for this wait, or else one of its own."""
         with naming_the_connection(look.call):
             shared = await self._line.poller.answer(look)
-        return await self.send(look.call) if shared is None else shared
+            if shared is not None:
+                return shared
+            # Whatever the limits of a request and its repetitions: a wait whose time is over must come to its end.
+            left = max(0.0, (look.latest - utcnow()) / timedelta(seconds=1))
+            try:
+                async with asyncio.timeout(left + LAST_LOOK):
+                    return await self.send(look.call)
+            except TimeoutError:
+                raise FivetranUnreachable("no answer before the time was over", maybe_received=True) from None
 
     def _seconds_before(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

@@ -352,13 +352,13 @@ class Poller:
     async def _fail(self, asks: Sequence[_Ask], error: FivetranError) -> None:
         self._list_failures += 1
         refused = isinstance(error, FivetranUnauthorized)  # as each single look would be
+        is_limited = isinstance(error, FivetranRateLimited)  # then it is known how long to hold
         useless = error.permanent and not refused
-        if not useless and self._list_failures % TRIES == 0:
+        if not useless and not is_limited and self._list_failures % TRIES == 0:
             useless = await self._is_list_alone_to_blame(asks[0].look.call)
         if useless:
             self._do_without_list(str(error))
             return
-        is_limited = isinstance(error, FivetranRateLimited)  # then it is known how long to hold
         if not is_limited:
             self.hold(BETWEEN_TRIES)
         if refused or is_limited or self._list_failures >= TRIES:
@@ -377,6 +377,7 @@ class Poller:
 
     def _do_without_list(self, why: str) -> None:
         self._list_rests_until = _now() + REST
+        self._budget = Budget(burst=BURST * GAP_WITHOUT_LIST)
         log.warning(
             "the list of connections does not serve, so each of %d waits asks for itself, with at most %d requests "
             "an hour in all: %s",

@@ -393,12 +393,41 @@ def test_every_request_says_who_sends_it(blocking, hook):
 
 class TestArgumentChecks:
     @pytest.mark.parametrize(
-        "wrong", [{"fivetran_retry_limit": 0}, {"fivetran_retry_limit": "3"}, {"fivetran_retry_delay": -1}]
+        "wrong",
+        [
+            {"fivetran_retry_limit": 0},
+            {"fivetran_retry_limit": "3"},
+            {"fivetran_retry_delay": -1},
+            {"fivetran_conn_id": ""},
+            {"fivetran_conn_id": None},
+        ],
     )
     def test_the_hook_names_an_argument_that_makes_no_sense(self, wrong):
         (name,) = wrong
         with pytest.raises(ValueError, match=f"{name} is .*; allowed is"):
-            FivetranHook("fivetran_default", **wrong)
+            FivetranHook(**{"fivetran_conn_id": "fivetran_default"} | wrong)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"timeout": -1},
+            {"timeout": "5"},
+            {"start_timeout": 0},
+            {"poll_frequency": "5"},
+            {"poll_frequency": 0},
+        ],
+    )
+    def test_no_sync_is_started_with_a_duration_that_makes_no_sense(self, blocking, hook, wrong):
+        blocking.add(SyncPlan(duration=0.1))
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"{name} is .*; allowed is"):
+            hook.start_sync(ID, **wrong)
+        assert blocking.sim.accepted(ID) == []
+
+    def test_durations_may_be_seconds(self, blocking, hook):
+        blocking.add(SyncPlan(duration=0.1))
+        ticket = hook.start_sync(ID, timeout=20, start_timeout=10, poll_frequency=0.1)
+        assert hook.wait_for_sync(ticket).status == "succeeded"
 
     @pytest.mark.parametrize("value", [0, 0.0, 0.5, 3, 3600])
     def test_a_delay(self, value):

@@ -68,7 +68,7 @@ class TestAsking:
             ({"completed_after_time": "{{ ds | mine }}"}, "that the triggerer cannot read: No filter named"),
             (
                 {"execution_timeout": timedelta(minutes=5)},
-                "execution_timeout is 0:05:00: Airflow would end the",
+                "execution_timeout is 0:05:00, and Airflow counts it from the beginning",
             ),
             ({"completed_after_time": "{{ ds"}, "that the triggerer cannot read"),
             ({"completed_after_time": "{% include 'since' %}"}, "that needs another file"),

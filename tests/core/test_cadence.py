@@ -142,6 +142,8 @@ def test_chance_spreads_the_looks_of_connections_and_is_repeatable():
         (40, 2, None, 60),
         (1, 90, None, 90),
         (1, 2, 600, 600),
+        (6, 2, 5, 5),
+        (1, 2, 1, 2),
         (1, 2, 1e12, 86400),
     ],
 )

@@ -444,3 +444,29 @@ def test_now_and_then_a_429_delays_a_verdict_by_seconds(loop, count):
             data["status_of_answer"] = 429
 
     assert max(waited(loop, Account(loop, named(count), answer=now_and_then)).late.values()) < 60
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_fivetran_that_never_answers_holds_up_no_deadline(loop, count):
+    def silent(_call, _data):
+        account.latency = 400
+
+    account = Account(loop, named(count, end=5000), answer=silent)
+    fleet = waited(loop, account, timeout=timedelta(seconds=30))
+    assert all(isinstance(verdict, TimedOut) for verdict in fleet.verdicts.values())
+    assert loop.time() < 30 + 2 * 10 + 5
+
+
+def test_without_the_list_no_more_than_forty_looks_come_at_once(loop):
+    account = Account(loop, named(200, end=900), answer=forbidding)
+    waited(loop, account)
+    looks = account.times("look")
+    assert max(sum(begin <= when < begin + 5 for when in looks) for begin in looks) <= polling.BURST + 12
+
+
+def test_429s_in_a_row_are_waited_for_as_long_as_they_say(loop):
+    def limited(_call, data):
+        if 4 < loop.time() < 40:
+            data["status_of_answer"], data["headers_of_answer"] = 429, {"Retry-After": "5"}
+
+    assert max(waited(loop, Account(loop, named(20, end=12), answer=limited)).late.values()) < 40
