@@ -57,41 +57,38 @@ class Airflow:
             if not name.startswith(("AIRFLOW", "_AIRFLOW", "FIVETRAN_", "DBT_"))
         }
         scratch = self.home.parent
-        return (
-            outside
-            | {
-                "AIRFLOW_HOME": str(self.home),
-                "AIRFLOW_CONN_FIVETRAN_DEFAULT": json.dumps({"conn_type": "fivetran", **fivetran}),
-                "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
-                "AIRFLOW__API__BASE_URL": self.url,
-                "AIRFLOW__API__HOST": LOOPBACK,
-                "AIRFLOW__API__PORT": str(self.port),
-                "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
-                "AIRFLOW__API__WORKERS": "1",
-                "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # the first "dbt ls" on a busy machine takes half a minute
-                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-                "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
-                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-                "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-                "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
-                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-                "AIRFLOW__CORE__PARALLELISM": "4",
-                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords_file),
-                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-                "AIRFLOW__COSMOS__CACHE_DIR": str(scratch / "cosmos"),
-                "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
-                "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
-                "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",  # DAGs run when asked to, not on their schedules
-                "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-                "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
-                "NO_PROXY": _with(LOOPBACK, os.environ.get("NO_PROXY", "")),
-                "no_proxy": _with(LOOPBACK, os.environ.get("no_proxy", "")),
-                # Cosmos looks for dbt there.
-                "PATH": _with_first(Path(sys.executable).parent, os.environ.get("PATH", "")),
-                "TMPDIR": str(scratch / "tmp"),
-                **more,
-            }
-        )
+        return outside | {
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW_CONN_FIVETRAN_DEFAULT": json.dumps({"conn_type": "fivetran", **fivetran}),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": LOOPBACK,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # the first "dbt ls" takes its time
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords_file),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "AIRFLOW__COSMOS__CACHE_DIR": str(scratch / "cosmos"),
+            "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",  # DAGs run when asked to, not on their schedules
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
+            "NO_PROXY": _with(LOOPBACK, os.environ.get("NO_PROXY", "")),
+            "no_proxy": _with(LOOPBACK, os.environ.get("no_proxy", "")),
+            # Cosmos looks for dbt there.
+            "PATH": _with_first(Path(sys.executable).parent, os.environ.get("PATH", "")),
+            "TMPDIR": str(scratch / "tmp"),
+            **more,
+        }
 
     @property
     def _passwords_file(self) -> Path:
