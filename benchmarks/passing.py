@@ -7,13 +7,15 @@ to do and nothing is on its way to it. Whatever takes time, a request or a long 
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import mmap
 import selectors
 import struct
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +78,9 @@ class Busy:
     hold: float = 0.0
     """Real seconds."""
     work: float = 0.0
-    """Seconds of CPU that it used itself."""
+    """Seconds of CPU that it used itself, without collections of garbage."""
+    collection: float = 0.0
+    """Seconds of CPU that the longest collection of garbage took: of all that the process has in memory."""
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -128,18 +132,36 @@ class _Selector(selectors.DefaultSelector):
         super().__init__()
         self._loop = loop
         self._skips = skips
+        self._collecting_since = 0.0
         self.begin_anew()
+        gc.callbacks.append(self._collect)
 
     def begin_anew(self) -> None:
-        self._returned, self._worked = time.perf_counter(), time.thread_time()
+        self._returned, self._worked, self._collected = time.perf_counter(), time.thread_time(), 0.0
         self.longest = Busy()
 
+    def close(self) -> None:
+        gc.callbacks.remove(self._collect)
+        super().close()
+
+    def _collect(self, phase: str, _info: dict[str, int]) -> None:
+        if threading.current_thread() is not threading.main_thread():  # the loop's is the main one
+            return
+        if phase == "start":
+            self._collecting_since = time.thread_time()
+            return
+        took = time.thread_time() - self._collecting_since
+        self._collected += took
+        self.longest = replace(self.longest, collection=max(took, self.longest.collection))
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        hold, work = time.perf_counter() - self._returned, time.thread_time() - self._worked
+        hold, work = time.perf_counter() - self._returned, time.thread_time() - self._worked - self._collected
         if hold > self.longest.hold or work > self.longest.work:
-            self.longest = Busy(max(hold, self.longest.hold), max(work, self.longest.work))
+            self.longest = replace(
+                self.longest, hold=max(hold, self.longest.hold), work=max(work, self.longest.work)
+            )
         ready = self._select(timeout)
-        self._returned, self._worked = time.perf_counter(), time.thread_time()
+        self._returned, self._worked, self._collected = time.perf_counter(), time.thread_time(), 0.0
         return ready
 
     def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:

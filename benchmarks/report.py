@@ -29,9 +29,11 @@ database, its logs, and asking the supervisor for the connection).
 the simulator's record, to the event of its trigger. *wrong*: red for a good sync or green for a bad one; *early*:
 decided before the sync had ended; *none*: not decided within two minutes after the last sync. *CPU*: seconds of
 the waiting process. *by the waits*: how much its memory grew from the moment before. *worst stall*: how long its
-event loop was held up at worst; *worst work*: how much it computed in one go at worst, which is what would be left
-of that on an idle machine. *simulator*: how much of a core that used; near 100 % it was the simulator that was
-measured. *machine*: its load average; above its number of cores, stalls and delays are also others'.
+event loop was held up at worst; *worst work*: how much it computed in one go at worst, and *garbage*: what
+Python's longest collection of garbage took, which goes through all that Airflow has loaded, so that no wait can
+help it (where none is shown, it is in *worst work*). These two are what would be left of the stall on an idle
+machine. *simulator*: how much of a core that used; near 100 % it was the simulator that was measured. *machine*:
+its load average; above its number of cores, stalls and delays are also others'.
 """
 QUICK = """\
 Syncs of many last longer, by what it takes to begin them all before the first is over.
@@ -226,8 +228,11 @@ def _faults(row: Row | Steady) -> dict[str, str]:
 
 
 def _stalls(row: Row | Steady) -> dict[str, str]:
-    work = "-" if row.longest_work is None else f"{row.longest_work * 1000:.0f} ms"
-    return {"worst stall": f"{row.longest_hold * 1000:.0f} ms", "worst work": work}
+    work, collection = (
+        "-" if seconds is None else f"{seconds * 1000:.0f} ms"
+        for seconds in (row.longest_work, row.longest_collection)
+    )
+    return {"worst stall": f"{row.longest_hold * 1000:.0f} ms", "worst work": work, "garbage": collection}
 
 
 def _load(average: float | None) -> str:

@@ -51,6 +51,7 @@ class Row:
     missing: int
     simulator_share: float
     longest_work: float | None = None
+    longest_collection: float | None = None
     machine: float | None = None
     """Its load average in the last minute of the run."""
 
@@ -90,6 +91,7 @@ class Steady:
     longest_hold: float
     simulator_share: float
     longest_work: float | None = None
+    longest_collection: float | None = None
     machine: float | None = None
 
     @property

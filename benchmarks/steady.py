@@ -149,6 +149,7 @@ def measure(load: Load, who: str, hours: float) -> Steady:
         cpu_seconds=day.cpu_seconds / hours,
         longest_hold=day.longest.hold,
         longest_work=day.longest.work,
+        longest_collection=day.longest.collection,
         simulator_share=server_cpu / day.seconds,
         machine=os.getloadavg()[0],
     )

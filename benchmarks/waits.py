@@ -142,6 +142,7 @@ def measure(load: Load, who: str, count: int) -> Row:
         added_mib=waited.added_mib,
         longest_hold=waited.longest.hold,
         longest_work=waited.longest.work,
+        longest_collection=waited.longest.collection,
         wrong=sum(
             green != runs[name].ended_well
             for name, (at, green) in waited.events.items()

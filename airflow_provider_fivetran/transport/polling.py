@@ -282,7 +282,7 @@ class Poller:
     async def _read_list(self, asks: Sequence[_Ask], now: float) -> None:
         self._listed_at = now
         try:
-            missing = await self._read_pages(asks)
+            missing = await self._read_pages(asks, now)
         except FivetranError as error:
             await self._fail(asks, error)
         except _NotSentError:  # each meets the same, and knows what to make of it
@@ -292,10 +292,10 @@ class Poller:
             self._list_failures = 0
             self._hide(missing, asks)
 
-    async def _read_pages(self, asks: Sequence[_Ask]) -> set[str]:
+    async def _read_pages(self, asks: Sequence[_Ask], now: float) -> set[str]:
         """Deliver what the list shows. What it does not show is returned."""
         group = _group(asks)
-        gap = self._gap(self._pages.get(group, (1, 0.0))[0], self._listed_at)
+        gap = self._gap(self._pages.get(group, (1, 0.0))[0], now)
         missing = {ask.connection_id for ask in asks}
         call: Call[Page[Row]] | None = list_connection_rows(group_id=group or None)
         pages = 0
@@ -324,7 +324,8 @@ class Poller:
             raise _NotSentError from error
 
     async def _deliver(self, asks: Sequence[_Ask], rows: Mapping[str, Row], page: Answer[Page[Row]]) -> None:
-        arrived = _now()
+        # Each wait counts from here to its next look: so does the next round, and all are due again together.
+        arrived = self._listed_at = _now()
         for number, ask in enumerate(asks, start=1):
             if number % AT_A_TIME == 0:
                 await asyncio.sleep(0)
