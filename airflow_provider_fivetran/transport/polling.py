@@ -142,7 +142,7 @@ class Poller:
         self._list_failures = 0
         self._pages: dict[str, tuple[int, float]] = {}
         self._hidden_until: dict[str, float] = {}
-        # When each connection was last shown by it.
+        # When the page was asked for that showed each connection last.
         self._shown_at: dict[str, float] = {}
 
     async def answer(self, look: Look) -> Answer[Connection] | None:
@@ -199,7 +199,8 @@ class Poller:
         due = now + _seconds(by_our_clock, look.due)
         shown_at = self._shown_at.get(look.call.connection_id or "")
         if shown_at is not None:
-            # Counted from the answer, not from when it was judged: waits that were answered together stay together.
+            # Counted from the request, not from when its answer was judged: waits that were answered together stay
+            # together.
             due = min(due, shown_at + look.pace.total_seconds())
         return _Ask(look, due, latest)
 
@@ -280,7 +281,6 @@ class Poller:
             self._give(ask, None)
 
     async def _read_list(self, asks: Sequence[_Ask], now: float) -> None:
-        self._listed_at = now
         try:
             missing = await self._read_pages(asks, now)
         except FivetranError as error:
@@ -300,7 +300,9 @@ class Poller:
         call: Call[Page[Row]] | None = list_connection_rows(group_id=group or None)
         pages = 0
         while call is not None and missing and pages < MOST_PAGES:
-            self._spend(_now(), gap)
+            # Each wait counts from here to its next look: so does the next round, and all are due again together.
+            self._listed_at = _now()
+            self._spend(self._listed_at, gap)
             page = await self._answered(call)
             pages += 1
             rows = {row["id"]: row for row in page.value.items if _id_of(row) in missing}
@@ -324,8 +326,7 @@ class Poller:
             raise _NotSentError from error
 
     async def _deliver(self, asks: Sequence[_Ask], rows: Mapping[str, Row], page: Answer[Page[Row]]) -> None:
-        # Each wait counts from here to its next look: so does the next round, and all are due again together.
-        arrived = self._listed_at = _now()
+        arrived = _now()
         for number, ask in enumerate(asks, start=1):
             if number % AT_A_TIME == 0:
                 await asyncio.sleep(0)
@@ -335,7 +336,7 @@ class Poller:
                 self._give(ask, None)
                 continue
             if ask.wants(arrived, found):
-                self._shown_at[ask.connection_id] = arrived
+                self._shown_at[ask.connection_id] = self._listed_at
                 self._give(ask, Answer(found, page.server_time, page.requests_left, shared=True))
 
     def _hide(self, missing: set[str], asks: Sequence[_Ask]) -> None:
