@@ -28,6 +28,7 @@ MADE = {
         endpoints.list_connections(schema="s"),
         endpoints.list_connections(group_id="g", schema="s"),
     ],
+    "list_connection_rows": [endpoints.list_connection_rows(), endpoints.list_connection_rows(group_id="g")],
     "change_connection": [
         endpoints.change_connection("c", {"paused": True}),
         endpoints.change_connection("c", {"paused": False, "schedule_type": "manual"}),
