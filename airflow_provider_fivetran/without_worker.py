@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ class BeginsInTriggerer:
 
     start_trigger_args: Any = _Arguments()
 
+    @abstractmethod
     def start_in_triggerer(self) -> StartTriggerArgs | None:
         """What Airflow must know for that; ``None``: a worker has to begin the task."""
-        raise NotImplementedError
 
 
 def is_possible() -> bool:
