@@ -9,6 +9,14 @@ __all__ = ["__version__", "get_provider_info"]
 __version__ = "2.0.0.dev0"
 
 _PACKAGE = "airflow_provider_fivetran"
+_ASSET_URIS = [
+    {
+        "schemes": ["fivetran"],
+        "handler": f"{_PACKAGE}.assets.normalize",
+        "factory": f"{_PACKAGE}.assets.create_asset",
+        "to_openlineage_converter": f"{_PACKAGE}.assets.to_openlineage",
+    }
+]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -33,6 +41,8 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{"integration-name": "Fivetran", "python-modules": [f"{_PACKAGE}.operators"]}],
         "sensors": [{"integration-name": "Fivetran", "python-modules": [f"{_PACKAGE}.sensors"]}],
         "triggers": [{"integration-name": "Fivetran", "python-modules": [f"{_PACKAGE}.triggers"]}],
+        "asset-uris": _ASSET_URIS,
+        "dataset-uris": _ASSET_URIS,  # as Airflow 2 calls them
         "extra-links": [f"{_PACKAGE}.links.FivetranConnectionLink"],
         "connection-types": [
             {

@@ -25,6 +25,7 @@ PROMISED = {
     "operators": {"FivetranOperator", "FivetranResyncOperator"},
     "sensors": {"FivetranSensor"},
     "triggers": set(),
+    "assets": {"account_asset", "connection_asset", "failure_asset", "group_asset", "sync_record_of"},
     "exceptions": set(),
 }
 
@@ -55,6 +56,8 @@ def dotted_paths() -> list[str]:
     paths += [entry["hook-class-name"] for entry in info.get("connection-types", ())]
     paths += [entry["plugin-class"] for entry in info.get("plugins", ())]
     paths += [entry["class-name"] for entry in info.get("task-decorators", ())]
+    for entry in info.get("asset-uris", ()):
+        paths += [entry[part] for part in ("handler", "factory", "to_openlineage_converter")]
     return paths
 
 

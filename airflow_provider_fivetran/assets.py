@@ -1,0 +1,151 @@
+"""Assets for what Fivetran lands: to schedule DAGs on, and to read what their events say.
+
+Naming an asset asks nobody: it happens when a DAG file is parsed. Airflow 2 calls assets *datasets* and has no
+watchers for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import Asset
+
+from airflow_provider_fivetran.core.asset_uris import DEFAULT_HOST, Subject
+from airflow_provider_fivetran.core.verdicts import SyncRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from urllib.parse import SplitResult
+
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.sdk import AssetWatcher
+
+__all__ = [
+    "account_asset",
+    "connection_asset",
+    "create_asset",
+    "failure_asset",
+    "group_asset",
+    "normalize",
+    "sync_record_of",
+    "to_openlineage",
+]
+
+
+def connection_asset(
+    connector_id: str, *, host: str = DEFAULT_HOST, watchers: Sequence[AssetWatcher] = ()
+) -> Asset:
+    """The asset of one Fivetran connection, ``fivetran://<host>/<connector_id>``.
+
+    An event of it says that a sync of the connection ended well. Events come from a task that has the asset among
+    its ``outlets``, from a watcher, or from Fivetran's webhooks.
+
+    :param connector_id: id of the Fivetran connection; no template, for the asset must be known when the DAG is
+        parsed.
+    :param host: that of the Airflow connection, with its port if it has one; ``api.fivetran.com``.
+    :param watchers: what emits the events by itself (Airflow 3 and newer).
+    :raises ValueError: one of them is not allowed.
+    """
+    if connector_id is None:
+        raise ValueError("connector_id is None; allowed is the id of a Fivetran connection")
+    return _asset(Subject(connection_id=connector_id, host=host), watchers)
+
+
+def group_asset(group_id: str, *, host: str = DEFAULT_HOST, watchers: Sequence[AssetWatcher] = ()) -> Asset:
+    """The asset of all connections of a group, ``fivetran://<host>/groups/<group_id>``.
+
+    An event of it says that a sync of one of them ended well; which one, the event says.
+
+    :param group_id: id of the group, which is also that of its destination.
+    :param host: as for :func:`connection_asset`.
+    :param watchers: as for :func:`connection_asset`.
+    :raises ValueError: one of them is not allowed.
+    """
+    if group_id is None:
+        raise ValueError("group_id is None; allowed is the id of a Fivetran group")
+    return _asset(Subject(group_id=group_id, host=host), watchers)
+
+
+def account_asset(*, host: str = DEFAULT_HOST, watchers: Sequence[AssetWatcher] = ()) -> Asset:
+    """The asset of all connections that the key may see, ``fivetran://<host>/account``.
+
+    An event of it says that a sync of one of them ended well; which one, the event says.
+
+    :param host: as for :func:`connection_asset`.
+    :param watchers: as for :func:`connection_asset`.
+    :raises ValueError: one of them is not allowed.
+    """
+    return _asset(Subject(host=host), watchers)
+
+
+def failure_asset(
+    connector_id: str | None = None,
+    *,
+    group_id: str | None = None,
+    host: str = DEFAULT_HOST,
+    watchers: Sequence[AssetWatcher] = (),
+) -> Asset:
+    """The asset of syncs that did **not** end well, ``fivetran://<host>/failures/...``.
+
+    It is never the outlet of a task, for outlets are told of successes: a watcher or Fivetran's webhooks emit its
+    events.
+
+    :param connector_id: syncs of this connection,
+    :param group_id: or of any connection of this group; with neither, of any that the key may see.
+    :param host: as for :func:`connection_asset`.
+    :param watchers: as for :func:`connection_asset`.
+    :raises ValueError: one of them is not allowed, or both ids are given.
+    """
+    return _asset(Subject(connection_id=connector_id, group_id=group_id, failures=True, host=host), watchers)
+
+
+def sync_record_of(event: object) -> SyncRecord:
+    """What an event says about the sync it is of: the same as the XCom ``fivetran_sync``.
+
+    :param event: an asset event, as from ``triggering_asset_events`` or ``inlet_events``, or its ``extra``,
+        whoever emitted it: a task, a watcher (whose record Airflow wraps), or Fivetran's webhooks.
+    :raises ValueError: it has no such record; it may have been created by a person.
+    """
+    extra = event if isinstance(event, Mapping) else getattr(event, "extra", None)
+    said = extra if isinstance(extra, Mapping) else {}
+    payload = said.get("payload") if said.get("from_trigger") else said
+    try:
+        return SyncRecord.from_json(payload)  # type: ignore[arg-type]  # what is none is refused there
+    except ValueError as error:
+        raise ValueError(
+            f"the event has no record of a sync ({error}); its extra is {str(extra)[:300]}"
+        ) from None
+
+
+def _asset(subject: Subject, watchers: Sequence[AssetWatcher]) -> Asset:
+    # Without a name of its own, it is the same asset as one that somebody makes with the URI alone.
+    if not watchers:
+        return Asset(uri=subject.uri)
+    if not hasattr(Asset, "watchers"):
+        raise ValueError(f"watchers is {watchers!r}; assets have watchers in Airflow 3 and newer only")
+    return Asset(uri=subject.uri, watchers=list(watchers))
+
+
+# --- what Airflow asks for the scheme, by the provider's metadata -------------------------------------------
+
+
+def normalize(uri: SplitResult) -> SplitResult:
+    """Spell a URI of ours in the one way; one that stands for nothing here stays as it is."""
+    subject = Subject.of(uri.geturl())
+    return uri if subject is None else uri._replace(netloc=subject.host)
+
+
+def create_asset(
+    *, connector_id: str, host: str = DEFAULT_HOST, extra: dict[str, Any] | None = None
+) -> Asset:
+    """Make the asset of a connection for what hooks report as lineage."""
+    return Asset(uri=Subject(connection_id=connector_id, host=host).uri, extra=extra)
+
+
+def to_openlineage(asset: Asset, lineage_context: object) -> Dataset:  # noqa: ARG001  # Airflow's signature
+    """The OpenLineage dataset of an asset: its namespace is the account's address, its name the rest."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset  # noqa: PLC0415
+
+    namespace, _, name = asset.uri.partition("://")[2].partition("/")
+    return Dataset(namespace=f"fivetran://{namespace}", name=name)
