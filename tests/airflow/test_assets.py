@@ -52,7 +52,7 @@ def test_assets_are_named_by_their_uri(asset, uri):
 
 def test_assets_can_be_combined_in_a_schedule():
     orders, stock = connection_asset("a_b"), connection_asset("c_d")
-    assert (orders & stock).objects == [orders, stock]
+    assert list((orders & stock).objects) == [orders, stock]
 
 
 @pytest.mark.parametrize(
