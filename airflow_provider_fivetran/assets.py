@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "account_asset",
+    "check_outlets",
     "connection_asset",
     "create_asset",
     "failure_asset",
@@ -116,6 +117,30 @@ def sync_record_of(event: object) -> SyncRecord:
         raise ValueError(
             f"the event has no record of a sync ({error}); its extra is {str(extra)[:300]}"
         ) from None
+
+
+def check_outlets(outlets: Sequence[object], *, waits: bool = True) -> None:
+    """Check what a task that stands for a sync has been given as outlets.
+
+    :param waits: whether the task waits for the end of the sync.
+    :raises ValueError: an asset of ours among them would tell something wrong.
+    """
+    for outlet in outlets:
+        subject = Subject.of(getattr(outlet, "uri", ""))
+        if subject is None:
+            continue
+        why = None
+        if subject.failures:
+            why = "is about syncs that do not end well, but an outlet is told of successes; give it a watcher"
+        elif getattr(outlet, "watchers", None):
+            why = "has a watcher, which tells of every sync already; give the one or the other"
+        elif not waits:
+            why = (
+                "would be told of data that has not landed, for wait_for_completion is False; give it to the "
+                "FivetranSensor that waits"
+            )
+        if why is not None:
+            raise ValueError(f"outlets has {subject.uri}, which {why}")
 
 
 def _asset(subject: Subject, watchers: Sequence[AssetWatcher]) -> Asset:

@@ -56,7 +56,8 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
     does a connection that is paused or deleted, for then nothing would ever come.
 
     The return value is the time at which the sync ended, in ISO 8601; the XCom ``fivetran_sync`` holds the whole
-    record, as for :class:`~airflow_provider_fivetran.operators.FivetranOperator`.
+    record, as for :class:`~airflow_provider_fivetran.operators.FivetranOperator`, and so do the events of
+    ``outlets``.
 
     :param connector_id: id of the Fivetran connection.
     :param connector_name: name of the connection in the dashboard (its schema name).
@@ -139,6 +140,10 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         check_attempts(fivetran_retry_limit)
         check_delay(fivetran_retry_delay)
         span_of("reschedule_wait_time", reschedule_wait_time, zero=True)
+        if self.outlets:
+            from airflow_provider_fivetran.assets import check_outlets
+
+            check_outlets(self.outlets)
         if not isinstance(completed_after_time, XComArg) and "{" not in str(completed_after_time):
             read_after(completed_after_time)
         self._frequency = chosen
@@ -299,6 +304,10 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         if error is not None:
             raise error
         self.log.info("%s", outcome.message)
+        if self.outlets:
+            from airflow_provider_fivetran.announcing import announce
+
+            announce(self, context, outcome.record)
         return outcome.record.ended_at_text
 
     @property

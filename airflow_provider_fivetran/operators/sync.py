@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fivetran.core.orders import Order
+    from airflow_provider_fivetran.core.verdicts import SyncRecord
     from airflow_provider_fivetran.hooks import FivetranHook
     from airflow_provider_fivetran.operators.visit import Visit
 
@@ -56,6 +57,12 @@ class FivetranOperator(BaseOperator):
     The return value is the time at which the sync ended, in ISO 8601. The XCom ``fivetran_sync`` holds the whole
     record, of a failed sync too: ``connection_id``, ``status``, ``sync_id``, ``started_at``, ``ended_at``,
     ``duration`` (seconds), ``volume_mb`` (by stage), ``reason``, ``rescheduled_for`` and ``link``.
+
+    With ``outlets=[connection_asset("...")]`` (:mod:`airflow_provider_fivetran.assets`) the task emits, when it
+    succeeds, an event of that asset whose ``extra`` is the record. It emits none by default: an asset has to be
+    known when the DAG is parsed, and where a watcher or a webhook reports the connection's syncs, each would be told
+    twice. An ``AssetAlias`` among the outlets gets the asset of whatever was synced: for mapped tasks, templates and
+    names.
 
     On Airflow 3.3 and newer a retry goes on with the sync that an earlier try has started, whatever became of the
     worker; a task that is cleared does so while that sync runs, and otherwise syncs again.
@@ -192,6 +199,10 @@ class FivetranOperator(BaseOperator):
         check_attempts(self.fivetran_retry_limit)
         check_delay(self.fivetran_retry_delay)
         self._durations()
+        if self.outlets:
+            from airflow_provider_fivetran.assets import check_outlets
+
+            check_outlets(self.outlets, waits=self.wait_for_completion)
 
     # --- the task -----------------------------------------------------------------------------------------
 
@@ -213,7 +224,9 @@ class FivetranOperator(BaseOperator):
 
         end = GoodEnd.of(event)
         if end is not None:
-            return end.conclude(self, context)
+            value = end.conclude(self, context)
+            self._announce(context, end.outcome.record)
+            return value
         with self._way_to_fivetran() as hook, self._visit(context, hook) as visit:
             return visit.resume(event)
 
@@ -240,11 +253,18 @@ class FivetranOperator(BaseOperator):
     def _visit(self, context: Context, hook: FivetranHook) -> Iterator[Visit]:
         from airflow_provider_fivetran.operators.visit import Visit
 
-        self._at_work = Visit(self, context, hook, self._order)
+        visit = self._at_work = Visit(self, context, hook, self._order)
         try:
-            yield self._at_work
+            yield visit
         finally:
             self._at_work = None
+        self._announce(context, visit.landed)
+
+    def _announce(self, context: Context, landed: SyncRecord | None) -> None:
+        if self.outlets and landed is not None:
+            from airflow_provider_fivetran.announcing import announce
+
+            announce(self, context, landed)
 
     @contextmanager
     def _way_to_fivetran(self) -> Iterator[FivetranHook]:

@@ -68,6 +68,8 @@ class Visit:
         self._memo = Memo(errand=Errand(connection_id=""))
         self._taken_up = False
         self._last_act: Callable[[], None] | None = None
+        self.landed: SyncRecord | None = None
+        """What the task's assets are to be told, once it has ended well."""
 
     # --- the ways into it ---------------------------------------------------------------------------------
 
@@ -93,6 +95,7 @@ class Visit:
                 return self._see_through(self._start(order))
             self._task.log.info("An earlier try of this task ended well, and its worker died right after it")
             self._push(memo.ended)
+            self.landed = memo.ended if memo.ended.status != "started" else None
             return memo.value
         if recalled.cleared or memo.expired:
             memo = memo.from_now(utcnow())
@@ -295,6 +298,7 @@ class Visit:
                 self._memory.forget()
             raise error
         self._task.log.info("%s", outcome.message)
+        self.landed = outcome.record
         return self._end_well(outcome.record, outcome.record.ended_at_text)
 
     def _conclude_without_a_sync(self, outcome: NotNeeded | Skipped) -> str | None:
@@ -304,6 +308,7 @@ class Visit:
         if isinstance(outcome, Skipped):
             raise AirflowSkipException(f"{outcome.record.connection_id}: {outcome.reason}")
         self._task.log.info("The last sync ended well at %s: fresh enough", outcome.record.ended_at)
+        self.landed = outcome.record
         return outcome.record.ended_at_text
 
     def _leave(self, ticket: Ticket) -> str | None:

@@ -1,0 +1,247 @@
+"""What the outlets of a task are told when it succeeds: the record of its sync, and only then."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+from airflow_provider_fivetran.assets import (
+    account_asset,
+    connection_asset,
+    failure_asset,
+    group_asset,
+    sync_record_of,
+)
+from airflow_provider_fivetran.core.verdicts import SyncRecord
+from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
+from airflow_provider_fivetran.sensors import FivetranSensor
+from airflow_provider_fivetran.simulator import SyncPlan
+from several_tries import Task
+from stories import ID, IS_AIRFLOW_2, Story
+
+try:
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+except ImportError:  # Airflow 2
+    from airflow.utils.context import OutletEventAccessors
+
+GOOD = SyncPlan(duration=0.2)
+ASSET = connection_asset(ID)
+ALIAS = AssetAlias("synced")
+RESYNC = {"scope": {"shop": ["orders"]}}
+
+
+def tell(way, kind=FivetranOperator, **arguments):
+    """Run a task; return what became of it, and what its outlets were told."""
+    events = OutletEventAccessors()
+    story = way.tell(Story(way), lambda: way.make(kind, **arguments), outlet_events=events)
+    return story, events
+
+
+def of_alias(events, alias=ALIAS):
+    """What an alias was told, as (URI, extra)."""
+    accessor = events[alias]
+    if IS_AIRFLOW_2:
+        return [(event["dest_dataset_uri"], event["extra"]) for event in accessor.dataset_alias_events]
+    return [(event.dest_asset_key.uri, event.extra) for event in accessor.asset_alias_events]
+
+
+def uri_at(way):
+    return f"fivetran://{way.sim.url.removeprefix('http://')}/{ID}"
+
+
+class TestAConnectionsAsset:
+    @pytest.mark.parametrize(
+        ("kind", "arguments"),
+        [(FivetranOperator, {}), (FivetranResyncOperator, RESYNC), (FivetranOperator, {"retries": 2})],
+    )
+    def test_is_told_of_a_sync_that_ended_well(self, way, kind, arguments):
+        way.add(GOOD)
+        story, events = tell(way, kind, outlets=[ASSET], **arguments)
+        assert events[ASSET].extra == story.ended_well().record
+        assert sync_record_of(events[ASSET].extra).ended_at == way.sim.runs(ID)[-1].ended_at
+
+    def test_is_told_by_a_sensor_too(self, way):
+        way.add(GOOD, every=0.3)
+        story, events = tell(way, FivetranSensor, outlets=[ASSET])
+        assert events[ASSET].extra == story.record
+        assert story.record["status"] == "succeeded"
+
+    @pytest.mark.newest
+    def test_is_told_by_a_sensor_that_began_in_the_triggerer(self, deferrable):
+        deferrable.add(GOOD, every=0.3)
+        story, events = tell(deferrable, FivetranSensor, outlets=[ASSET], start_from_trigger=True)
+        assert (story.deferrals, len(story.events)) == ([], 1)
+        assert events[ASSET].extra == story.record
+
+    @pytest.mark.parametrize(
+        "asset", [group_asset("g"), account_asset(), connection_asset(ID, host="elsewhere.example.com")]
+    )
+    def test_stands_for_it_alone_with_its_group_or_with_the_account(self, way, asset):
+        way.add(GOOD)
+        story, events = tell(way, outlets=[asset])
+        assert events[asset].extra == story.record
+
+    def test_is_told_of_the_sync_that_made_another_one_unnecessary(self, way):
+        way.add(GOOD, succeeded_at=datetime.now(UTC) - timedelta(minutes=5))
+        story, events = tell(way, outlets=[ASSET], fresh_within=3600)
+        assert events[ASSET].extra == story.record
+        assert story.record["status"] == "fresh"
+
+    def test_keeps_what_somebody_else_has_said(self, blocking):
+        blocking.add(GOOD)
+        events = OutletEventAccessors()
+        events[ASSET].extra["team"] = "shop"  # as a hook of the task before its execution does
+        story = blocking.tell(
+            Story(blocking), lambda: blocking.make(FivetranOperator, outlets=[ASSET]), outlet_events=events
+        )
+        assert events[ASSET].extra == {"team": "shop", **story.record}
+
+    def test_is_told_nothing_of_a_sync_that_failed(self, way):
+        way.add(SyncPlan(duration=0.2, outcome="failure"))
+        story, events = tell(way, outlets=[ASSET, ALIAS])
+        assert story.error is not None
+        assert (len(events), of_alias(events)) == (0, [])
+
+    @pytest.mark.parametrize("kind", [FivetranOperator, FivetranSensor])
+    def test_is_told_nothing_by_a_task_that_is_skipped(self, way, kind):
+        way.add(GOOD, paused=True)
+        lenient = {"when_paused": "skip"} if kind is FivetranOperator else {"soft_fail": True}
+        story, events = tell(way, kind, outlets=[ASSET, ALIAS], **lenient)
+        assert type(story.error).__name__ == "AirflowSkipException"
+        assert (len(events), of_alias(events)) == (0, [])
+
+    def test_of_another_connection_is_told_nothing_and_the_log_says_why(self, way, caplog):
+        way.add(GOOD)
+        other = connection_asset("other")
+        story, events = tell(way, outlets=[other, Asset(uri="s3://bucket/key")])
+        story.ended_well()
+        assert len(events) == 0
+        [said] = [r.getMessage() for r in caplog.records if r.name == "airflow_provider_fivetran.announcing"]
+        assert said.startswith("fivetran://api.fivetran.com/other is an outlet of this task")
+        assert f"the task was about {ID}" in said
+
+
+class TestAnAlias:
+    def test_gets_the_asset_of_what_was_synced_on_the_host_of_the_airflow_connection(self, way):
+        way.add(GOOD)
+        story, events = tell(way, outlets=[ALIAS, ASSET])
+        [(uri, extra)] = of_alias(events)
+        assert uri == uri_at(way)
+        assert sync_record_of(extra).ended_at == datetime.fromisoformat(story.value)
+        assert events[ASSET].extra == story.record
+
+    def test_gets_it_for_a_connection_that_is_known_by_its_name(self, way):
+        way.add(GOOD, schema="shop")
+        _, events = tell(way, outlets=[ALIAS], connector_name="shop", destination_name="Warehouse")
+        assert [uri for uri, _ in of_alias(events)] == [uri_at(way)]
+
+    def test_gets_nothing_before_the_data_has_landed(self, way):
+        way.add(GOOD)
+        story, events = tell(way, outlets=[ALIAS], wait_for_completion=False)
+        assert story.record["status"] == "started"
+        assert of_alias(events) == []
+
+    @pytest.mark.skipif(not IS_AIRFLOW_2, reason="what Airflow 3 takes")
+    def test_gets_nothing_nested_in_airflow_2_which_would_fail_over_it(self, way):
+        way.add(GOOD)
+        _, events = tell(way, outlets=[ALIAS])
+        [(_, extra)] = of_alias(events)
+        assert {type(value) for value in extra.values()} <= {str, float, type(None)}
+
+    def test_fails_no_task_whose_airflow_connection_is_gone_by_now(self, deferrable, caplog):
+        deferrable.add(GOOD)
+        task = Task(deferrable, outlets=[ALIAS])
+        event = task.deferred()
+        os.environ.pop(deferrable.variable)
+        events = OutletEventAccessors()
+        done = task.make().resume_execution(
+            "execute_complete", {"event": event}, {**task.context, "outlet_events": events}
+        )
+        assert datetime.fromisoformat(done) == deferrable.sim.runs(ID)[-1].ended_at
+        assert of_alias(events) == []
+        assert "the task's assets are not told of the sync: AirflowNotFoundException" in caplog.text
+
+
+@pytest.mark.newest
+class TestATaskOfSeveralTries:
+    """Airflow 3.3 keeps the notes of a task."""
+
+    def test_tells_of_the_sync_that_an_earlier_try_began(self, way):
+        way.add(SyncPlan(duration=0.4))
+        task = Task(way, outlets=[ASSET])
+        task.dies()
+        events = OutletEventAccessors()
+        story = way.tell(
+            Story(way, task.retried().ti), task.make, task_state_store=task.store, outlet_events=events
+        )
+        assert len(way.sim.runs(ID)) == 1
+        assert events[ASSET].extra == story.ended_well().record
+
+    def test_tells_of_it_again_when_a_worker_died_before_airflow_learned_of_the_end(self, way):
+        way.add(GOOD)
+        task = Task(way, outlets=[ASSET])
+        told = OutletEventAccessors()
+        way.tell(Story(way, task.ti), task.make, task_state_store=task.store, outlet_events=told)
+        events = OutletEventAccessors()
+        way.tell(Story(way, task.retried().ti), task.make, task_state_store=task.store, outlet_events=events)
+        assert len(way.sim.runs(ID)) == 1
+        assert events[ASSET].extra == told[ASSET].extra
+        assert events[ASSET].extra["status"] == "succeeded"
+
+    def test_tells_of_the_new_sync_when_it_was_cleared(self, way):
+        way.add(GOOD)
+        task = Task(way, outlets=[ASSET])
+        way.tell(
+            Story(way, task.ti), task.make, task_state_store=task.store, outlet_events=OutletEventAccessors()
+        )
+        events = OutletEventAccessors()
+        way.tell(Story(way, task.cleared().ti), task.make, task_state_store=task.store, outlet_events=events)
+        assert sync_record_of(events[ASSET].extra).ended_at == way.sim.runs(ID)[1].ended_at
+
+    def test_tells_of_it_where_the_trigger_died_and_sent_no_event(self, deferrable):
+        deferrable.add(GOOD)
+        task = Task(deferrable, outlets=[ASSET])
+        task.deferred()
+        events = OutletEventAccessors()
+        task.make().resume_execution(
+            "__fail__", {"error": "Trigger failure"}, {**task.context, "outlet_events": events}
+        )
+        assert events[ASSET].extra["status"] == "succeeded"
+
+
+class TestChecks:
+    @pytest.mark.parametrize("kind", [FivetranOperator, FivetranSensor])
+    def test_the_asset_of_failures_is_no_outlet(self, kind):
+        with pytest.raises(
+            ValueError, match=r"outlets has fivetran://api\.fivetran\.com/failures/c, .* successes"
+        ):
+            kind(task_id="t", connector_id=ID, outlets=[failure_asset(ID)])
+
+    def test_a_task_that_does_not_wait_tells_of_nothing(self):
+        with pytest.raises(ValueError, match="wait_for_completion is False; give it to the FivetranSensor"):
+            FivetranOperator(task_id="t", connector_id=ID, outlets=[ASSET], wait_for_completion=False)
+
+    @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 has no watchers")
+    @pytest.mark.parametrize("kind", [FivetranOperator, FivetranSensor])
+    def test_an_asset_with_a_watcher_is_not_told_twice(self, kind):
+        from airflow.providers.standard.triggers.file import FileDeleteTrigger
+        from airflow.sdk import AssetWatcher
+
+        watcher = AssetWatcher(name="w", trigger=FileDeleteTrigger(filepath="/nowhere"))
+        with pytest.raises(ValueError, match="has a watcher, which tells of every sync already"):
+            kind(task_id="t", connector_id=ID, outlets=[connection_asset(ID, watchers=[watcher])])
+
+    def test_outlets_of_others_are_left_alone(self):
+        outlets = [Asset(uri="s3://bucket/key"), Asset(uri="fivetran://mine/own/uri"), ALIAS]
+        assert FivetranOperator(task_id="t", connector_id=ID, outlets=outlets).outlets == outlets
+
+
+def test_what_an_event_says_is_plain_json():
+    record = SyncRecord(
+        connection_id=ID, status="succeeded", link="l", ended_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    assert sync_record_of(json.loads(json.dumps(record.to_json()))) == record
