@@ -17,6 +17,7 @@ from .timetable import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from .clock import Clock
     from .records import Key, Run
@@ -110,8 +111,7 @@ class Account:
             )
             _check_connection(connection)
             connection.enabled_at = now
-            if connection.every is not None:
-                connection.scheduled_at = now + timedelta(seconds=connection.every)
+            self._plan_own_syncs(connection, now)
             self.connections[connection_id] = connection
             self._syncs.log.setdefault(connection_id, [])
             self._timetable.may_change(connection)
@@ -224,6 +224,12 @@ class Account:
                 connection.schedule_type = schedule_type
                 self._syncs.enable(connection, self.clock.now())
 
+    def set_sync_frequency(self, connection_id: str, minutes: int | None) -> None:
+        with self.lock:
+            connection = self.connection(connection_id)
+            connection.sync_frequency = minutes
+            self._plan_own_syncs(connection, self.clock.now())
+
     def cancel(self, connection_id: str) -> None:
         """End the current sync as a person does in the dashboard."""
         with self.lock:
@@ -288,6 +294,14 @@ class Account:
             return transformation
 
     # -- helpers --
+
+    def _plan_own_syncs(self, connection: Connection, now: datetime) -> None:
+        """Let the own schedule count from now, if there is one."""
+        interval = connection.every
+        if interval is None and self.switches.follow_sync_frequency and connection.sync_frequency is not None:
+            interval = connection.sync_frequency * 60.0
+        connection.interval = interval
+        connection.scheduled_at = None if interval is None else now + timedelta(seconds=interval)
 
     def _new_id(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

@@ -58,6 +58,7 @@ _INTERNAL = {
     "scheduled_at",
     "enabled_at",
     "pending_resync",
+    "interval",
     "warned_at",
     "settings",
     "runs",

@@ -114,9 +114,12 @@ class Connection:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     warned_at: datetime | None = None
 
-    # Seconds between the syncs that Fivetran's own schedule starts; None starts none.
+    # Seconds between the syncs that Fivetran's own schedule starts; None starts none, unless a switch says that
+    # sync_frequency counts.
     every: float | None = None
     default_plan: SyncPlan = field(default_factory=SyncPlan)
+    # What is in force of the two.
+    interval: float | None = None
     plans: deque[SyncPlan] = field(default_factory=deque)
     run: Run | None = None
     rescheduled: bool = False

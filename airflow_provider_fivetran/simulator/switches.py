@@ -52,6 +52,10 @@ class Switches:
     transformation_run_while_paused: OkOrConflict = "ok"
     transformation_cancel_while_idle: OkOrConflict = "conflict"
 
+    # Connections that have no interval of their own sync by themselves as often as their sync_frequency says. It
+    # takes effect where a connection is added, or its sync_frequency changed.
+    follow_sync_frequency: bool = False
+
     # Requests in one rolling hour before 429, and among them those that run setup tests.
     hourly_budget: int = 20_000
     setup_test_budget: int = 2_500

@@ -257,7 +257,7 @@ class Syncs:
     @staticmethod
     def _skip_slots(connection: Connection, at: datetime) -> None:
         """Move the own schedule past a moment at which a sync ran anyway."""
-        if connection.every is None or connection.scheduled_at is None or connection.scheduled_at > at:
+        if connection.interval is None or connection.scheduled_at is None or connection.scheduled_at > at:
             return
-        passed = (at - connection.scheduled_at).total_seconds() // connection.every + 1
-        connection.scheduled_at += timedelta(seconds=passed * connection.every)
+        passed = (at - connection.scheduled_at).total_seconds() // connection.interval + 1
+        connection.scheduled_at += timedelta(seconds=passed * connection.interval)

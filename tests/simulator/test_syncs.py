@@ -403,3 +403,41 @@ class TestResyncs:
             ("CANCELED", False),
             ("RUNNING", True),
         ]
+
+
+class TestOwnSchedule:
+    """Where the switch says so, sync_frequency counts."""
+
+    def runs_after(self, sim, minutes, **fields):
+        sim.switches.follow_sync_frequency = True
+        sim.add_connection("c", default_plan=SyncPlan(duration=1), **fields)
+        sim.clock.advance(minutes * 60)
+        return len(sim.runs("c"))
+
+    @pytest.mark.parametrize(
+        ("fields", "runs"),
+        [
+            ({"sync_frequency": 5}, 6),
+            ({"sync_frequency": 15}, 2),
+            ({"sync_frequency": 60}, 0),
+            ({"sync_frequency": None}, 0),
+            ({"sync_frequency": 5, "every": 600}, 3),
+            ({"sync_frequency": 5, "paused": True}, 0),
+            ({"sync_frequency": 5, "schedule_type": "manual"}, 0),
+        ],
+    )
+    def test_connections_sync_as_often_as_they_say(self, sim, fields, runs):
+        assert self.runs_after(sim, 30.5, **fields) == runs
+
+    def test_a_changed_frequency_counts_from_the_change(self, sim, api):
+        assert self.runs_after(sim, 4, sync_frequency=5) == 0
+        assert api.change("c", sync_frequency=15).ok
+        sim.clock.advance(14 * 60)
+        assert len(sim.runs("c")) == 0
+        sim.clock.advance(60)
+        assert len(sim.runs("c")) == 1
+
+    def test_usually_it_is_only_shown(self, sim):
+        sim.add_connection("c", sync_frequency=5)
+        sim.clock.advance(86400)
+        assert sim.runs("c") == []

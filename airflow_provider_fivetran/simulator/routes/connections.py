@@ -29,7 +29,6 @@ _PLAIN = (
     "daily_sync_time",
     "pause_after_trial",
     "networking_method",
-    "sync_frequency",
 )
 _SETTINGS = (
     "private_link_id",
@@ -78,6 +77,7 @@ async def create_connection(request: Request) -> JSONResponse:
             setup_state="incomplete",
             paused=body.get("paused", False),
             schedule_type=body.get("schedule_type", "auto"),
+            sync_frequency=body.get("sync_frequency", 360),
             config=dict(body.get("config", {})),
             schema_captured=False,
             historical=True,
@@ -158,6 +158,8 @@ def _move(account: Account, connection_id: str, body: dict[str, Any]) -> None:
     """Apply the fields that move the connection. Pausing goes first, so that nothing starts in between."""
     if body.get("paused") is True:
         account.pause(connection_id)
+    if "sync_frequency" in body:
+        account.set_sync_frequency(connection_id, body["sync_frequency"])
     if "schedule_type" in body:
         account.set_schedule_type(connection_id, body["schedule_type"])
     if body.get("is_historical_sync") is True:
