@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .faults import Fault
+from .mishaps import Mishap
 from .records import Run, SyncPlan
 from .simulator import Simulator
 from .switches import Switches
 from .traffic import Request
 
-__all__ = ["Fault", "Request", "Run", "Simulator", "Switches", "SyncPlan"]
+__all__ = ["Fault", "Mishap", "Request", "Run", "Simulator", "Switches", "SyncPlan"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .records import Key, Run
     from .switches import Switches
+    from .syncs import Tell
     from .transformations import Transformation
 
 DEFAULT_GROUP = "sim_group"
@@ -35,7 +36,7 @@ class Account:
     """
 
     def __init__(
-        self, clock: Clock, switches: Switches, key: Key, *, seed: int = 0, lands: bool = False
+        self, clock: Clock, switches: Switches, key: Key, tell: Tell, *, seed: int = 0, lands: bool = False
     ) -> None:
         self.lock = threading.RLock()
         self.clock = clock
@@ -46,7 +47,7 @@ class Account:
         self._random = random.Random(seed)
         self._lands = lands
         self._timetable = Timetable()
-        self._syncs = Syncs(switches, self._new_id, lands=lands)
+        self._syncs = Syncs(switches, self._new_id, tell, lands=lands)
         self.clear()
 
     def clear(self) -> None:

@@ -56,6 +56,8 @@ SYNC: Fields = {"force": bool}
 RESYNC: Fields = {"scope": dict}
 SETUP_TESTS: Fields = {"trust_certificates": bool, "trust_fingerprints": bool}
 RUN_TRANSFORMATION: Fields = {"full_refresh": bool}
+WEBHOOK: Fields = {"url": str, "events": list, "active": bool, "secret": str}
+WEBHOOK_TEST: Fields = {"event": str}
 DISMISSED_WARNINGS: Fields = {"warning_types": list}
 
 _WORDS: dict[type, str] = {

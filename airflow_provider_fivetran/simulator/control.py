@@ -9,7 +9,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from .answers import simulator_of
-from .describing import add_connection, add_transformation, fault_from, load_account, plan_from
+from .checking import check_types
+from .deliveries import Delivery
+from .describing import (
+    add_connection,
+    add_transformation,
+    fault_from,
+    load_account,
+    mishap_from,
+    plan_from,
+)
 from .problems import ApiError, invalid
 from .records import Run
 from .shapes import shape_connection, shape_transformation, timestamp
@@ -63,6 +72,42 @@ async def post_fault(request: Request) -> JSONResponse:
 @router.delete("/faults")
 async def delete_faults(request: Request) -> JSONResponse:
     simulator_of(request).faults.clear()
+    return JSONResponse({"ok": True})
+
+
+@router.post("/mishaps")
+async def post_mishap(request: Request) -> JSONResponse:
+    """Let something happen to webhook deliveries to come."""
+    body = await _read(request)
+    _do(lambda: simulator_of(request).deliveries.mishaps.add(mishap_from(body)))
+    return JSONResponse({"ok": True}, 201)
+
+
+@router.delete("/mishaps")
+async def delete_mishaps(request: Request) -> JSONResponse:
+    simulator_of(request).deliveries.mishaps.clear()
+    return JSONResponse({"ok": True})
+
+
+@router.get("/deliveries")
+async def get_deliveries(request: Request) -> JSONResponse:
+    """Every webhook delivery there was to make, with what came of each attempt."""
+    rows = [_shape_delivery(delivery) for delivery in simulator_of(request).deliveries.all()]
+    return JSONResponse({"deliveries": rows})
+
+
+@router.post("/deliveries")
+async def post_delivery(request: Request) -> JSONResponse:
+    """Tell webhooks of an event that has not happened: ``event``, ``connection_id``, ``sync_id``, ``data``."""
+    body = await _read(request)
+    _do(lambda: _tell(simulator_of(request), body))
+    return JSONResponse({"ok": True}, 201)
+
+
+@router.post("/deliveries/{number}/replay")
+async def replay(request: Request, number: int) -> JSONResponse:
+    """Send a delivery again, byte for byte."""
+    _do(lambda: simulator_of(request).deliveries.replay(number))
     return JSONResponse({"ok": True})
 
 
@@ -137,6 +182,18 @@ _ACTIONS: dict[str, Callable[[Simulator, str, dict[str, Any]], object]] = {
 }
 
 
+def _tell(simulator: Simulator, body: dict[str, Any]) -> None:
+    allowed = {"event": str, "connection_id": str, "sync_id": str, "data": dict}
+    for name, value in body.items():
+        if name not in allowed:
+            raise ValueError(f"field {name!r} is unknown; allowed: {', '.join(allowed)}")
+        check_types(name, value, allowed[name])
+    if not {"event", "connection_id"} <= body.keys():
+        raise ValueError("event and connection_id are required")
+    connection = simulator.account.connection(body["connection_id"])
+    simulator.deliveries.tell(body["event"], connection, sync_id=body.get("sync_id"), data=body.get("data"))
+
+
 def _move_clock(simulator: Simulator, body: dict[str, Any]) -> None:
     for name in body:
         if name not in ("advance", "speed"):
@@ -159,6 +216,20 @@ def _shape_run(run: Run) -> dict[str, Any]:
         "ended_at": timestamp(run.ended_at),
         "rescheduled_for": timestamp(run.rescheduled_for),
         "volume_mb": list(run.volume_mb),
+    }
+
+
+def _shape_delivery(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "number": delivery.number,
+        "webhook_id": delivery.webhook.id,
+        "event": delivery.event,
+        "connection_id": delivery.connection_id,
+        "sync_id": delivery.sync_id,
+        "created_at": timestamp(delivery.created_at),
+        "state": delivery.state,
+        "body": delivery.body.decode(),
+        "attempts": [{**vars(attempt), "at": timestamp(attempt.at)} for attempt in delivery.attempts],
     }
 
 

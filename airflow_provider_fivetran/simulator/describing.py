@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checking import check_types
 from .faults import Fault
+from .mishaps import Mishap
 from .records import Connection, SyncPlan
 from .transformations import Transformation
 
@@ -42,6 +43,8 @@ _TEXTS = {
     "connected_by",
     "kind",
     "outcome",
+    "event",
+    "webhooks",
     "type",
     "project_id",
 }
@@ -55,10 +58,10 @@ _INTERNAL = {
     "rescheduled",
     "rescheduled_for",
     "retry_at",
+    "interval",
     "scheduled_at",
     "enabled_at",
     "pending_resync",
-    "interval",
     "warned_at",
     "settings",
     "runs",
@@ -82,6 +85,10 @@ def fault_from(data: Mapping[str, Any]) -> Fault:
     return Fault(**_checked(data, _names(Fault), required=("kind",)))
 
 
+def mishap_from(data: Mapping[str, Any]) -> Mishap:
+    return Mishap(**_checked(data, _names(Mishap), required=("kind",)))
+
+
 def add_connection(simulator: Simulator, data: Mapping[str, Any]) -> Connection:
     """Add a connection described as JSON; ``plan`` is short for ``default_plan``."""
     values = _checked(data, {*_names(Connection), "plan"}, required=("id",))
@@ -102,6 +109,7 @@ def load_account(simulator: Simulator, data: Mapping[str, Any]) -> None:
         "connections": add_connection,
         "transformations": add_transformation,
         "faults": lambda simulator, row: simulator.faults.add(fault_from(row)),
+        "mishaps": lambda simulator, row: simulator.deliveries.mishaps.add(mishap_from(row)),
     }
     allowed = [*sections, "switches", "default_plan"]
     for name in data:
@@ -124,7 +132,7 @@ def add_transformation(simulator: Simulator, data: Mapping[str, Any]) -> Transfo
 
 
 def _add_key(simulator: Simulator, data: Mapping[str, Any]) -> None:
-    names = {"key", "secret", "may_list", "may_read_history", "may_write", "groups", "system"}
+    names = {"key", "secret", "may_list", "may_read_history", "may_write", "webhooks", "groups", "system"}
     simulator.add_key(**_checked(data, names, required=("key", "secret")))
 
 

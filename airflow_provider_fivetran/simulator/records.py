@@ -16,6 +16,7 @@ Outcome = Literal["success", "failure", "rescheduled", "canceled", "incomplete",
 Cause = Literal["api", "schedule", "force", "resync", "reschedule"]
 SetupState = Literal["incomplete", "connected", "broken"]
 ScheduleType = Literal["auto", "manual"]
+WebhookRight = Literal["manage", "read", "none"]
 SyncFrequency = (1, 5, 15, 30, 60, 120, 180, 360, 480, 720, 1440)
 
 
@@ -117,9 +118,9 @@ class Connection:
     # Seconds between the syncs that Fivetran's own schedule starts; None starts none, unless a switch says that
     # sync_frequency counts.
     every: float | None = None
-    default_plan: SyncPlan = field(default_factory=SyncPlan)
     # What is in force of the two.
     interval: float | None = None
+    default_plan: SyncPlan = field(default_factory=SyncPlan)
     plans: deque[SyncPlan] = field(default_factory=deque)
     run: Run | None = None
     rescheduled: bool = False
@@ -174,6 +175,11 @@ class Key:
     may_list: bool = True
     may_read_history: bool = True
     may_write: bool = True
+    # What it may do with webhooks.
+    webhooks: WebhookRight = "manage"
     # The groups it sees; None is all of them.
     groups: frozenset[str] | None = None
     system: bool = False
+
+    def __post_init__(self) -> None:
+        check_choices("webhooks", self.webhooks, get_args(WebhookRight))

@@ -1,8 +1,8 @@
-"""What the key of a request may see: single connections, lists, groups, and the history."""
+"""What the key of a request may see and do: single connections, lists, groups, the history, and webhooks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from .answers import simulator_of
 from .problems import forbidden, not_found
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fastapi import Request
 
     from .records import Connection, Group, Key
+    from .webhooks import Webhook
 
 
 def key_of(request: Request) -> Key:
@@ -56,3 +57,26 @@ def readable_group(request: Request, group_id: str, kind: str = "Group") -> Grou
     if not sees_group(request, group_id):
         raise not_found(kind, group_id)
     return group
+
+
+def require_webhooks(request: Request, right: Literal["read", "manage"], *, account: bool = False) -> None:
+    """Refuse a key that may not do so with webhooks, or whose groups do not make up the whole ``account``."""
+    key = key_of(request)
+    if key.webhooks == "none" or (right == "manage" and key.webhooks != "manage"):
+        raise forbidden(f"This key may not {right} webhooks")
+    if account and key.groups is not None:
+        raise forbidden("This key may not manage webhooks of the whole account")
+
+
+def visible_webhooks(request: Request) -> list[Webhook]:
+    simulator, groups = simulator_of(request), key_of(request).groups
+    with simulator.account.lock:
+        rows = simulator.webhooks.all()
+    return [webhook for webhook in rows if groups is None or webhook.group_id in groups]
+
+
+def visible_webhook(request: Request, webhook_id: str) -> Webhook:
+    webhook = simulator_of(request).webhooks.get(webhook_id)
+    if webhook not in visible_webhooks(request):
+        raise not_found("Webhook", webhook_id)
+    return webhook

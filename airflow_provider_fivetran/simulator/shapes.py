@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from .records import Connection, Group, Run, User
     from .transformations import Transformation
+    from .webhooks import Webhook
 
 _MASK = "******"
 _SECRET_WORDS = ("password", "secret", "token", "private_key", "api_key", "passphrase", "credentials")
@@ -168,6 +169,20 @@ def shape_user(user: User) -> dict[str, Any]:
         "active": user.active,
         "logged_in_at": timestamp(user.created_at),
         "created_at": timestamp(user.created_at),
+    }
+
+
+def shape_webhook(webhook: Webhook) -> dict[str, Any]:
+    return {
+        "id": webhook.id,
+        "type": webhook.type,
+        "group_id": webhook.group_id,
+        "url": webhook.url,
+        "events": webhook.events,
+        "active": webhook.active,
+        "secret": _MASK if webhook.secret else None,
+        "created_at": timestamp(webhook.created_at),
+        "created_by": webhook.created_by,
     }
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from .account import DEFAULT_GROUP, Account
 from .clock import Clock
+from .deliveries import Deliveries
 from .faults import Faults
 from .problems import too_many
 from .records import Group, Key, User
 from .switches import Switches
 from .traffic import Budget, count
 from .transformations import Transformation
+from .webhooks import Webhooks
 from .written import Written
 
 if TYPE_CHECKING:
@@ -52,8 +54,17 @@ class Simulator:
         self.switches = Switches()
         self.faults = Faults(seed)
         self.requests: list[Request] = []
+        self.webhooks = Webhooks()
+        self.deliveries = Deliveries(self.clock, self.switches, self.webhooks, seed=seed)
         first_key = Key(key=key, secret=secret)
-        self.account = Account(self.clock, self.switches, first_key, seed=seed, lands=duckdb is not None)
+        self.account = Account(
+            self.clock,
+            self.switches,
+            first_key,
+            self.deliveries.tell_of_sync,
+            seed=seed,
+            lands=duckdb is not None,
+        )
         self.written = Written()
         self._landing = _open_landing(duckdb, seed)
         self._budget = Budget()
@@ -63,11 +74,17 @@ class Simulator:
     def serving(self, *, host: str = "127.0.0.1", port: int = 0, any_host: bool = False) -> Iterator[str]:
         """Serve from a thread until the block ends; gives the base URL."""
         # The web server is imported where it is needed, so that plans and faults can be described without it.
+        from .postman import Postman  # noqa: PLC0415
         from .server import Server  # noqa: PLC0415
 
-        with Server(self, host, port, any_host=any_host).running() as url:
-            self.url = url
-            yield url
+        server = Server(self, host, port, any_host=any_host)
+        before = self.deliveries.postman
+        with Postman() as postman, server.running() as url:
+            self.url, self.deliveries.postman = url, postman
+            try:
+                yield url
+            finally:
+                self.deliveries.postman = before
 
     def reset(self) -> None:
         """Forget everything but the clock and the first key: account, faults, switches, log and budgets."""
@@ -77,6 +94,8 @@ class Simulator:
             self.switches.update(**vars(Switches()))
             self._budget.clear()
             self._setup_test_budget.clear()
+            self.webhooks.clear()
+            self.deliveries.clear()
             self.account.clear()
 
     # -- describing the account --
@@ -155,13 +174,14 @@ class Simulator:
             connection.default_plan = plan
 
     def tick(self) -> None:
-        """Bring the account up to the present and write the rows that are due.
+        """Bring the account up to the present, write the rows and send the webhooks that are due.
 
         A simulator that is served does so by itself.
         """
         for connection, run in self.account.ready_to_land():
             error = self._landing.land(connection.schema, self.clock.now()) if self._landing else None
             self.account.landed(connection, run, error)
+        self.deliveries.send_due()
 
     # -- what happened --
 

@@ -56,6 +56,19 @@ class Switches:
     # takes effect where a connection is added, or its sync_frequency changed.
     follow_sync_frequency: bool = False
 
+    # Plain HTTP is taken as the address of a webhook if it leads to this very machine.
+    webhook_http_to_loopback: bool = True
+    # Whether test payloads are signed, as deliveries are.
+    webhook_tests_signed: bool = True
+    # The signature's hexadecimal digits.
+    webhook_signature_case: Literal["upper", "lower"] = "upper"
+    # A repeated delivery is signed with the secret of when the event happened, or with that of now.
+    webhook_retries_keep_secret: bool = False
+    # Real seconds in which a receiver must answer.
+    webhook_timeout: float = 10.0
+    # Shortens the pauses between attempts, and the three days until a webhook is deactivated.
+    webhook_retry_factor: float = 1.0
+
     # Requests in one rolling hour before 429, and among them those that run setup tests.
     hourly_budget: int = 20_000
     setup_test_budget: int = 2_500
@@ -98,4 +111,5 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "transformation_run_while_running": _OK_OR_CONFLICT,
     "transformation_run_while_paused": _OK_OR_CONFLICT,
     "transformation_cancel_while_idle": _OK_OR_CONFLICT,
+    "webhook_signature_case": ("upper", "lower"),
 }

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .records import Cause, Connection, SyncPlan
+
+    # Told of each start ("sync_start") and end ("sync_end") of a sync, and when it happened.
+    Tell = Callable[[str, Connection, Run, datetime], None]
     from .switches import Switches
 
 _DEFAULT_TASK = {
@@ -24,9 +27,10 @@ _DEFAULT_TASK = {
 class Syncs:
     """Moves connections through their syncs. It keeps no time: every method is told when it is called."""
 
-    def __init__(self, switches: Switches, new_id: Callable[[], str], *, lands: bool) -> None:
+    def __init__(self, switches: Switches, new_id: Callable[[], str], tell: Tell, *, lands: bool) -> None:
         self._switches = switches
         self._new_id = new_id
+        self._tell = tell
         self._lands = lands
         # Every run that was ever accepted, by connection id, in the order of acceptance.
         self.log: dict[str, list[Run]] = {}
@@ -165,6 +169,7 @@ class Syncs:
         if run is not None:
             run.status, run.started_at = "RUNNING", at
             self._clear_reschedule(connection)
+            self._tell("sync_start", connection, run, at)
 
     def _stop(self, connection: Connection, at: datetime) -> None:
         self._end(connection, at, "PAUSED", "The connection was paused.")
@@ -240,6 +245,7 @@ class Syncs:
         run.status, run.ended_at, run.reason = status, at, reason
         run.landing, run.stops_at = False, None
         connection.run = None
+        self._tell("sync_end", connection, run, at)
         self._skip_slots(connection, at)
         if connection.pending_resync is not None and not connection.paused:
             self._start_pending_resync(connection, at)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_fivetran.simulator import SyncPlan
+from airflow_provider_fivetran.simulator.webhooks import Webhook
 
 spec = importlib.util.spec_from_file_location("definition", Path(__file__).with_name("definition.py"))
 definition_module = importlib.util.module_from_spec(spec)
@@ -16,6 +17,8 @@ spec.loader.exec_module(definition_module)
 CHANGE = "patch"
 CONNECTION = "/v1/connections/{connectionId}"
 TRANSFORMATION = "/v1/transformations/{transformationId}"
+WEBHOOK = "/v1/webhooks/{webhookId}"
+NEW_WEBHOOK = {"url": "https://airflow.example/hook", "events": ["sync_end"], "active": False, "secret": "s"}
 NEW = {"group_id": "sim_group", "service": "stripe"}
 TASK = {"code": "reconnect", "message": "Reconnect", "details": "expired"}
 
@@ -55,8 +58,17 @@ CALLS = [
     ("get", TRANSFORMATION, None, None, 200),
     ("post", f"{TRANSFORMATION}/run", None, {"full_refresh": True}, 200),
     ("post", f"{TRANSFORMATION}/cancel", None, None, 200),
+    ("get", "/v1/webhooks", None, None, 200),
+    ("get", "/v1/webhooks", {"limit": 1}, None, 200),
+    ("post", "/v1/webhooks/account", None, NEW_WEBHOOK, 200),
+    ("post", "/v1/webhooks/group/{groupId}", None, NEW_WEBHOOK, 200),
+    ("get", WEBHOOK, None, None, 200),
+    (CHANGE, WEBHOOK, None, {"events": ["sync_start"], "secret": "t"}, 200),
+    ("delete", WEBHOOK, None, None, 200),
+    ("post", f"{WEBHOOK}/test", None, {"event": "sync_end"}, 200),
 ]
 NAMES = {
+    "{webhookId}": "webhook_1",
     "{connectionId}": "c",
     "{transformationId}": "t",
     "{groupId}": "sim_group",
@@ -93,6 +105,18 @@ def describe(sim):
     sim.add_transformation("t", duration=60)
     sim.add_transformation("done", type="QUICKSTART", duration=1)
     sim.account.transformation("done").run(sim.clock.now(), sim.switches, full_refresh=False)
+    for group_id in (None, "sim_group"):
+        webhook = Webhook(
+            id=sim.webhooks.new_id(),
+            type="group" if group_id else "account",
+            group_id=group_id,
+            url="http://127.0.0.1:1/nobody-listens",
+            events=["sync_end"],
+            active=False,
+            created_at=sim.clock.now(),
+            created_by="sim_user",
+        )
+        sim.webhooks.add(webhook)
 
 
 def call(sim, api, method, path, query, body):
@@ -182,6 +206,10 @@ BODIES = [
     ("post", f"{CONNECTION}/test", {}),
     ("post", f"{CONNECTION}/dismiss-warnings", {}),
     ("post", f"{TRANSFORMATION}/run", {}),
+    ("post", "/v1/webhooks/account", NEW_WEBHOOK),
+    ("post", "/v1/webhooks/group/{groupId}", NEW_WEBHOOK),
+    (CHANGE, WEBHOOK, {}),
+    ("post", f"{WEBHOOK}/test", {}),
 ]
 
 
