@@ -22,6 +22,10 @@ class Budget:
         """When the next request may be sent."""
         return max(self._paid_until - self._burst, self._closed_until)
 
+    def bears(self, requests: int, gap: float, now: float) -> bool:
+        """Whether so many may be sent at once, each paid for with the gap."""
+        return self.free_at() + (requests - 1) * gap <= now
+
     def spend(self, now: float, gap: float, stretched: float = 0.0) -> None:
         """Pay for one request.
 

@@ -14,7 +14,7 @@ from contextvars import Context
 from copy import copy
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.cadence import pause_for_the_budget
@@ -32,7 +32,7 @@ from airflow_provider_fivetran.core.protocol import Answer, next_page
 from airflow_provider_fivetran.transport.budget import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from airflow_provider_fivetran.core.protocol import Call, Page
@@ -42,10 +42,11 @@ __all__ = ["Poller"]
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Row: TypeAlias = "Mapping[str, Any]"
 
 # All spans are in seconds.
-# So many waits ask for themselves, and so many as the list has pages.
+# So many waits ask for themselves, while the budget bears it, and so many as the list has pages.
 FEW = 3
 # All looks together take one request in so much time, or less where a round of them would else take longer than the
 # usual pause of 15 s; and the first so many may come faster.
@@ -69,10 +70,10 @@ TRIES = 3
 BETWEEN_TRIES = 2.0
 # After a 429 that does not say how long.
 REST_WHEN_LIMITED = 15.0
-# A wait whose time is over waits so much longer for an answer that is on its way.
+# A wait whose time is over gives an answer on its way so much longer.
 GRACE = 10.0
-# The loop gets a breath after so many answers.
-AT_A_TIME = 50
+# The loop gets a breath after so many answers: each wait that is woken computes for half a millisecond.
+AT_A_TIME = 20
 MOST_PAGES = 100
 LONGEST_SLEEP = 3600.0
 
@@ -109,9 +110,9 @@ class _Ask:
         """Whether a free answer may come now."""
         return not self.look.is_floor or self.is_due(now)
 
-    def wants(self, now: float, found: Connection) -> bool:
-        """Whether a free answer is worth waking up for. If it is soon due anyway, it joins the others for good."""
-        return found != self.look.seen or self.is_due(now + self.pace / 2)
+    def is_due_soon(self, now: float) -> bool:
+        """Whether even an answer with nothing new is worth waking up for: so it joins the others for good."""
+        return self.is_due(now + self.pace / 2)
 
 
 class Poller:
@@ -252,7 +253,8 @@ class Poller:
         pages, learnt_at = self._pages.get(_group(asks), (1, now))
         if now > learnt_at + REST:
             pages = 1
-        return len(asks) > max(FEW, pages) and now >= self._list_rests_until
+        one_each = len(asks) <= FEW and self._budget.bears(len(asks), self._gap(len(asks), now), now)
+        return len(asks) > pages and not one_each and now >= self._list_rests_until
 
     async def _round(self, now: float) -> None:
         hidden, shown = [], []
@@ -303,9 +305,12 @@ class Poller:
             # Each wait counts from here to its next look: so does the next round, and all are due again together.
             self._listed_at = _now()
             self._spend(self._listed_at, gap)
-            page = await self._answered(call)
-            pages += 1
-            rows = {row["id"]: row for row in page.value.items if _id_of(row) in missing}
+            page, pages = await self._answered(call), pages + 1
+            rows = {
+                name: row
+                for row in page.value.items
+                if isinstance(name := row.get("id"), str) and name in missing
+            }
             missing.difference_update(rows)
             await self._deliver([ask for ask in asks if ask.connection_id in rows], rows, page)
             call = next_page(call, page.value)
@@ -327,17 +332,25 @@ class Poller:
 
     async def _deliver(self, asks: Sequence[_Ask], rows: Mapping[str, Row], page: Answer[Page[Row]]) -> None:
         arrived = _now()
-        for number, ask in enumerate(asks, start=1):
-            if number % AT_A_TIME == 0:
-                await asyncio.sleep(0)
+        nothing_new = []
+        async for ask in _with_breaths(asks):
             try:
                 found = Connection.from_json(rows[ask.connection_id])
             except FivetranUnexpectedAnswer:  # a look of its own will show whether that is the list's fault
                 self._give(ask, None)
                 continue
-            if ask.wants(arrived, found):
-                self._shown_at[ask.connection_id] = self._listed_at
-                self._give(ask, Answer(found, page.server_time, page.requests_left, shared=True))
+            if found == ask.look.seen:
+                nothing_new.append((ask, found))
+            else:
+                self._show(ask, found, page)
+        # Last: a sync that has ended must not wait until hundreds have heard that theirs go on.
+        async for ask, found in _with_breaths(nothing_new):
+            if ask.is_due_soon(arrived):
+                self._show(ask, found, page)
+
+    def _show(self, ask: _Ask, found: Connection, page: Answer[Page[Row]]) -> None:
+        self._shown_at[ask.connection_id] = self._listed_at
+        self._give(ask, Answer(found, page.server_time, page.requests_left, shared=True))
 
     def _hide(self, missing: set[str], asks: Sequence[_Ask]) -> None:
         """Remember what the list does not show: it may be gone, or hidden from this key. Single looks tell."""
@@ -396,9 +409,7 @@ class Poller:
             ask.answer.set_result(answer)
 
     async def _tell(self, asks: Sequence[_Ask], error: FivetranError) -> None:
-        for number, ask in enumerate(asks, start=1):
-            if number % AT_A_TIME == 0:
-                await asyncio.sleep(0)
+        async for ask in _with_breaths(asks):
             self._asks.discard(ask)
             if not ask.answer.done():
                 ask.answer.set_exception(copy(error))  # each notes in its own which connection it is about
@@ -417,15 +428,18 @@ class Poller:
         return min([gap, *(ask.pace for ask in self._asks if ask.look.is_floor)])
 
 
+async def _with_breaths(items: Iterable[T]) -> AsyncIterator[T]:
+    """One after the other, so that the loop gets to those who have been told, and to everything else."""
+    for number, item in enumerate(items, start=1):
+        if number % AT_A_TIME == 0:
+            await asyncio.sleep(0)
+        yield item
+
+
 def _group(asks: Sequence[_Ask] | set[_Ask]) -> str:
     """The group that all share, if they do."""
     groups = {ask.look.group_id for ask in asks}
     return groups.pop() if len(groups) == 1 else ""
-
-
-def _id_of(row: Row) -> str:
-    found = row.get("id")
-    return found if isinstance(found, str) else ""
 
 
 def _now() -> float:

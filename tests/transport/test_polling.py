@@ -49,6 +49,20 @@ def test_verdicts_are_those_of_each_wait(loop):
     }
 
 
+def test_who_has_news_hears_them_before_those_who_have_none(loop):
+    account = Account(loop, named(200, end=600) | {"last": Sync(1, 30)})
+    told, give = [], account.poller._give
+
+    def giving(ask, answer):
+        told.append((loop.time(), ask.connection_id))
+        give(ask, answer)
+
+    account.poller._give = giving
+    waited(loop, account, poll_frequency=timedelta(seconds=10))
+    when = next(when for when, name in told if name == "last" and when > 30)
+    assert next(name for at, name in told if at == when) == "last"
+
+
 def test_waits_of_one_group_ask_for_that_group_alone(loop):
     account = Account(loop, named(50), group_of=lambda name: "ours" if name in OURS else "other")
     fleet = Fleet(account, group_id="ours")
@@ -277,6 +291,14 @@ def test_a_shorter_pause_that_the_user_chose_is_kept_to(loop):
     account = Account(loop, named(1, end=300))
     waited(loop, account, poll_frequency=timedelta(seconds=1))
     assert account.kinds["look"] > 270
+
+
+def test_a_shorter_pause_is_kept_to_by_two_or_three_waits_however_long_they_last(loop):
+    """One after the other they would take turns once the burst is used up."""
+    account = Account(loop, {f"c{n}": Sync(1, 900 + n / 3) for n in range(3)})
+    fleet = waited(loop, account, poll_frequency=timedelta(seconds=2))
+    assert max(fleet.late.values()) < 2.3
+    assert account.kinds["look"] + account.kinds["list"] < 900 / 2 + 3 * polling.BURST
 
 
 def test_on_a_trial_account_the_waits_leave_enough_for_their_ends(loop):
