@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.rows import Measured
 
 CONTENDERS = ("ours", "peer")
-LOADS = ("quick", "long", "hour", "mix", "trial", "imports")
+LOADS = ("quick", "even", "frozen", "long", "hour", "mix", "trial", "imports")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,6 +22,8 @@ def draw(notes: Notes, page: Path) -> dict[str, str]:
     mpl.rcParams["svg.fonttype"] = "none"
     names = {}
     for load, rows in notes.waits().items():
+        if len({row.count for row in rows}) == 1:
+            continue
         names[load] = f"{page.stem}-{load}.svg"
         _waits(page.with_name(names[load]), rows)
     for load, days in notes.days().items():

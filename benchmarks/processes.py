@@ -6,6 +6,7 @@ Each is a new process, so that neither the CPU nor the memory of one contender i
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -52,6 +53,8 @@ class Place:
     """Whether idle time is skipped."""
     poll: float | None = None
     """Seconds between two looks; ``None``: what the contender does by default."""
+    freezes: bool = False
+    """Whether garbage is no longer looked for in what was loaded before the waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +151,9 @@ def wait(pipe: Pipe, place: Place, spread: float, limit: float) -> None:
     loop = Loop(passing, skips=place.skips)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(_all_events(pipe.recv(), loop, 0, limit))
+        if place.freezes:
+            gc.collect()
+            gc.freeze()
         pipe.send("ready")
         tasks = pipe.recv()
         forget_the_peak()

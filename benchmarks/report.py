@@ -38,10 +38,20 @@ its load average; above its number of cores, stalls and delays are also others'.
 QUICK = """\
 Syncs of many last longer, by what it takes to begin them all before the first is over.
 """
+EVEN = """\
+Of one run of 500 syncs, whose ends fall anywhere between two looks, the median is uncertain by some 0.04 s: about as
+much as the two differ. Here *late* is that of all runs, stalls and memory are the worst, and the rest is the mean.
+"""
+FROZEN = """\
+What is left of the stalls when Python no longer goes through all that Airflow has loaded whenever it looks for
+garbage. A provider has no business to change that for a whole triggerer; whoever runs one may: `docs/waiting.md`
+says how.
+"""
+REMARKS = {"quick": QUICK, "even": EVEN, "frozen": FROZEN}
 SKIPPED = """\
-In all loads but the quick one, idle time is skipped: whenever the waiting process has nothing to do, and nothing
-is on its way to it, the clock of all processes is moved to its next appointment. Requests and calculations take as
-long as they really do.
+Where syncs are longer, idle time is skipped: whenever the waiting process has nothing to do, and nothing is on its
+way to it, the clock of all processes is moved to its next appointment. Requests and calculations take as long as
+they really do.
 """
 PROJECTION = f"""\
 **How many syncs of one hour fit into the {HOURLY_BUDGET:,} requests that an account has in an hour.** Each sync is
@@ -61,7 +71,7 @@ def page(notes: Notes, command: str, plots: Mapping[str, str] | None = None) -> 
     plots = plots or {}
     parts = ["# Many waits", _measured(command), LEGEND, SKIPPED]
     for load, rows in notes.waits().items():
-        parts += [f"## {rows[0].title}", QUICK if load == "quick" else ""]
+        parts += [f"## {rows[0].title}", REMARKS.get(load, "")]
         parts += [_table(_requests_of, rows), *_shown(plots, load, rows[0].title), _table(_cost_of, rows)]
         if load == "hour":
             parts += [PROJECTION, _projection(rows)]

@@ -150,7 +150,7 @@ class Notes:
         rows = [row for row in self._rows.values() if isinstance(row, Row)]
         for row in sorted(rows, key=lambda row: (row.count, row.who)):
             found.setdefault(row.load, []).append(row)
-        return {load: found[load] for load in ("quick", "long", "hour") if load in found}
+        return {load: found[load] for load in ("quick", "even", "frozen", "long", "hour") if load in found}
 
     def days(self) -> dict[str, list[Steady]]:
         """By load."""

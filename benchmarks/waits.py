@@ -12,8 +12,9 @@ import random
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from benchmarks.processes import PATIENCE, SPAWN, Place, begin, process, received, wait
@@ -21,7 +22,7 @@ from benchmarks.rows import Row, Spread
 from benchmarks.witness import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from benchmarks.processes import Waited
@@ -32,6 +33,8 @@ ONE_IN_SO_MANY_FAILS = 10
 # Real seconds that beginning one task may take, so that the first sync does not end before the last has begun.
 TO_BEGIN_ONE = 0.04
 # Seconds that late events are waited for.
+EVEN_AT = 500
+ROUNDS = 5
 GRACE = 120.0
 
 
@@ -51,6 +54,10 @@ class Load:
     """Whether idle time is skipped."""
     counts: Mapping[str, Sequence[int]]
     """How many syncs at once, by contender, unless the command says otherwise."""
+    freezes: bool = False
+    """Whether the waiting process looks for garbage only in what it makes from then on."""
+    rounds: int = 1
+    """How often all is measured anew."""
 
     def plans(self, count: int) -> dict[str, dict[str, object]]:
         """How the syncs go, by connection; the same for both contenders."""
@@ -97,16 +104,64 @@ def loads(longest_quick: float) -> dict[str, Load]:
         skips=True,
         counts={"ours": (1, 10, 100, 1000, 5000), "peer": (1, 10, 50, 100)},
     )
-    return {load.name: load for load in (quick, long, hour)}
+    even = replace(
+        quick,
+        name="even",
+        title=f"The same with {EVEN_AT} syncs, {ROUNDS} times over",
+        rounds=ROUNDS,
+        counts=dict.fromkeys(quick.counts, (EVEN_AT,)),
+    )
+    frozen = replace(
+        quick,
+        name="frozen",
+        title="The same after `gc.freeze()`",
+        freezes=True,
+        counts=dict.fromkeys(quick.counts, (1000,)),
+    )
+    return {load.name: load for load in (quick, even, frozen, long, hour)}
 
 
 def measure(load: Load, who: str, count: int) -> Row:
-    """Let one contender wait for so many syncs."""
+    """Let one contender wait for so many syncs, as often as the load says."""
+    rounds = [_measure_once(load, who, count) for _ in range(load.rounds)]
+    return rounds[0] if load.rounds == 1 else taken_together(rounds)
+
+
+def taken_together(rounds: Sequence[Row]) -> Row:
+    """All that came late, the worst stall, every fault, and of the rest what is usual in one round."""
+
+    def usual(value: Callable[[Row], float]) -> float:
+        return fmean(value(row) for row in rounds)
+
+    def worst(value: Callable[[Row], float | None]) -> float:
+        return max(value(row) or 0.0 for row in rounds)
+
+    return replace(
+        rounds[0],
+        to_begin=round(usual(lambda row: row.to_begin)),
+        asked={what: round(fmean(row.asked[what] for row in rounds)) for what in rounds[0].asked},
+        late=Spread.of(value for row in rounds for value in row.late.values),
+        cpu_seconds=usual(lambda row: row.cpu_seconds),
+        cpu_share=usual(lambda row: row.cpu_share),
+        peak_mib=worst(lambda row: row.peak_mib),
+        added_mib=worst(lambda row: row.added_mib),
+        longest_hold=worst(lambda row: row.longest_hold),
+        longest_work=worst(lambda row: row.longest_work),
+        longest_collection=worst(lambda row: row.longest_collection),
+        wrong=sum(row.wrong for row in rounds),
+        early=sum(row.early for row in rounds),
+        missing=sum(row.missing for row in rounds),
+        simulator_share=usual(lambda row: row.simulator_share),
+        machine=worst(lambda row: row.machine),
+    )
+
+
+def _measure_once(load: Load, who: str, count: int) -> Row:
     plans = load.plans(count)
     names = [name for name in plans if name != WARM_UP]
     limit = load.longest + count * TO_BEGIN_ONE + GRACE
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, serving(plans, Path(folder)) as fivetran:
-        place = Place(who, fivetran.url, fivetran.passing.path, load.skips, load.poll)
+        place = Place(who, fivetran.url, fivetran.passing.path, load.skips, load.poll, load.freezes)
         with (
             ProcessPoolExecutor(1, mp_context=SPAWN) as worker,
             process(wait, place, load.interval, limit) as pipe,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
 
@@ -16,6 +17,7 @@ from benchmarks.mixture import KINDS, VARIATION, Mixture
 from benchmarks.passing import Loop, Passing
 from benchmarks.projection import fitting
 from benchmarks.rows import Import, Notes, Row, Spread
+from benchmarks.waits import taken_together
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -146,3 +148,34 @@ def test_what_was_measured_is_kept_and_measured_anew(tmp_path):
     assert (first.late.values, first.late.at(0.5), first.requests) == ([1.0, 2.0, 3.0], 2.0, 25)
     assert [row.late.values for row in kept.waits()["quick"]] == [[4.0]]
     assert kept.imports() == [imported]
+
+
+def test_of_several_rounds_all_that_was_late_and_every_fault_is_kept():
+    common = {
+        "load": "even",
+        "title": "Even",
+        "who": "ours",
+        "count": 10,
+        "cpu_share": 0.1,
+        "peak_mib": 1.0,
+        "added_mib": 0.5,
+        "early": 0,
+        "simulator_share": 0.1,
+    }
+    first = Row(
+        **common,
+        to_begin=20,
+        asked={"list": 5},
+        late=Spread([1.0, 3.0]),
+        cpu_seconds=1.0,
+        longest_hold=0.3,
+        wrong=1,
+        missing=0,
+    )
+    second = replace(
+        first, asked={"list": 7}, late=Spread([2.0]), cpu_seconds=3.0, longest_hold=0.1, missing=2
+    )
+    both = taken_together([first, second])
+    assert both.late.values == [1.0, 2.0, 3.0]
+    assert (both.requests, both.cpu_seconds, both.longest_hold) == (26, 2.0, 0.3)
+    assert (both.wrong, both.missing) == (2, 2)
