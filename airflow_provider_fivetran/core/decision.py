@@ -268,9 +268,17 @@ def _ours(ticket: Ticket, seen: Seen, moment: datetime | None, before: datetime 
     """The timestamp, if it is newer than its own predecessor and than the ticket, and not another sync's."""
     if moment is None or moment <= ticket.taken_at or (before is not None and moment <= before):
         return None
+    if _was_not_stopped(ticket, moment):
+        return None
     if ticket.is_of_one_sync and seen.history and is_another_end(ticket, seen.history, moment):
         return None
     return moment
+
+
+def _was_not_stopped(ticket: Ticket, moment: datetime) -> bool:
+    """Whether this is the end of the sync that our restart came too late for: ours needs more than a second."""
+    restarted = ticket.aim is Aim.TRIGGERED and ticket.sync_state == "syncing"
+    return restarted and ticket.sent_at is not None and moment < ticket.sent_at + ONE_SECOND
 
 
 def _held_until(ticket: Ticket, end: datetime) -> datetime | None:
