@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import Asset
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_fivetran.core.asset_uris import DEFAULT_HOST, Subject
 from airflow_provider_fivetran.core.verdicts import SyncRecord
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "account_asset",
-    "check_outlets",
+    "checked_outlets",
     "connection_asset",
     "create_asset",
     "failure_asset",
@@ -32,6 +32,13 @@ __all__ = [
     "sync_record_of",
     "to_openlineage",
 ]
+
+IS_AIRFLOW_2 = not hasattr(Asset, "watchers")
+
+_TOO_EARLY = (
+    "would be told of data that has not landed, for wait_for_completion is False; give it to the FivetranSensor "
+    "that waits"
+)
 
 
 def connection_asset(
@@ -119,35 +126,52 @@ def sync_record_of(event: object) -> SyncRecord:
         ) from None
 
 
-def check_outlets(outlets: Sequence[object], *, waits: bool = True) -> None:
-    """Check what a task that stands for a sync has been given as outlets.
+def checked_outlets(
+    outlets: Sequence[Any],
+    table_assets: AssetAlias | None = None,
+    *,
+    waits: bool = True,
+    is_mapped: bool = False,
+) -> list[Any]:
+    """The outlets of a task that stands for a sync, after a look at what it was given.
 
+    :param table_assets: the alias for tables, which becomes an outlet if it is none yet.
     :param waits: whether the task waits for the end of the sync.
-    :raises ValueError: an asset of ours among them would tell something wrong.
+    :param is_mapped: whether the task is one of a mapped one.
+    :raises ValueError: an asset of ours among them would tell something wrong, or the alias is none.
     """
     for outlet in outlets:
         subject = Subject.of(getattr(outlet, "uri", ""))
-        if subject is None:
-            continue
-        why = None
-        if subject.failures:
-            why = "is about syncs that do not end well, but an outlet is told of successes; give it a watcher"
-        elif getattr(outlet, "watchers", None):
-            why = "has a watcher, which tells of every sync already; give the one or the other"
-        elif not waits:
-            why = (
-                "would be told of data that has not landed, for wait_for_completion is False; give it to the "
-                "FivetranSensor that waits"
-            )
-        if why is not None:
+        why = None if subject is None else _why_no_outlet(subject, outlet, waits=waits)
+        if subject is not None and why is not None:
             raise ValueError(f"outlets has {subject.uri}, which {why}")
+    if table_assets is None:
+        return list(outlets)
+    if not isinstance(table_assets, AssetAlias):
+        raise ValueError(f"table_assets is {table_assets!r}; allowed is an AssetAlias")  # noqa: TRY004
+    if not waits:
+        raise ValueError(f"table_assets {_TOO_EARLY}")
+    if table_assets in outlets:
+        return list(outlets)
+    if is_mapped and IS_AIRFLOW_2:
+        # It knows of the outlets that are given to ``partial`` only, and fails a task that ends with others.
+        raise ValueError(f"table_assets is {table_assets!r}; of a mapped task give it to outlets too")
+    return [*outlets, table_assets]
+
+
+def _why_no_outlet(subject: Subject, outlet: object, *, waits: bool) -> str | None:
+    if subject.failures:
+        return "is about syncs that do not end well, but an outlet is told of successes; give it a watcher"
+    if getattr(outlet, "watchers", None):
+        return "has a watcher, which tells of every sync already; give the one or the other"
+    return None if waits else _TOO_EARLY
 
 
 def _asset(subject: Subject, watchers: Sequence[AssetWatcher]) -> Asset:
     # Without a name of its own, it is the same asset as one that somebody makes with the URI alone.
     if not watchers:
         return Asset(uri=subject.uri)
-    if not hasattr(Asset, "watchers"):
+    if IS_AIRFLOW_2:
         raise ValueError(f"watchers is {watchers!r}; assets have watchers in Airflow 3 and newer only")
     return Asset(uri=subject.uri, watchers=list(watchers))
 

@@ -34,7 +34,7 @@ from airflow_provider_fivetran.without_worker import BeginsInTriggerer, is_possi
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import AssetAlias, Context
     from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_fivetran.core.events import BrokenOff
@@ -76,6 +76,7 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
     :param deferrable: wait in the triggerer; unset follows ``[operators] default_deferrable``.
     :param start_from_trigger: also begin in the triggerer, without a worker before (Airflow 3.3 and newer). True: an
         error where that cannot be; None: wherever it can be.
+    :param table_assets: an ``AssetAlias`` for the tables that the connection fills, as for the operator.
     :raises FivetranSyncError: (one of its kinds) the sync ended badly.
     :raises AirflowSensorTimeout: ``timeout`` passed first.
     :raises AirflowFailException: trying again would change nothing: wrong key, connection paused or deleted, ...
@@ -106,6 +107,7 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         propagate_failures_forward: bool = False,
         deferrable: bool | None = None,
         start_from_trigger: bool | None = False,
+        table_assets: AssetAlias | None = None,
         **kwargs: Any,
     ) -> None:
         completed_after_time = _renamed(kwargs, "xcom", "completed_after_time", completed_after_time)
@@ -126,6 +128,7 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         self.reschedule_wait_time = reschedule_wait_time
         self.always_wait_when_syncing = always_wait_when_syncing
         self.propagate_failures_forward = propagate_failures_forward
+        self.table_assets = table_assets
         self.deferrable = (
             conf.getboolean("operators", "default_deferrable", fallback=False)
             if deferrable is None
@@ -140,10 +143,11 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         check_attempts(fivetran_retry_limit)
         check_delay(fivetran_retry_delay)
         span_of("reschedule_wait_time", reschedule_wait_time, zero=True)
-        if self.outlets:
-            from airflow_provider_fivetran.assets import check_outlets
+        if self.outlets or table_assets is not None:
+            from airflow_provider_fivetran.assets import checked_outlets
 
-            check_outlets(self.outlets)
+            is_mapped = getattr(self, "_BaseOperator__from_mapped", False)
+            self.outlets = checked_outlets(self.outlets, table_assets, is_mapped=is_mapped)
         if not isinstance(completed_after_time, XComArg) and "{" not in str(completed_after_time):
             read_after(completed_after_time)
         self._frequency = chosen

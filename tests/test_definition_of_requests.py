@@ -41,11 +41,14 @@ MADE = {
     ],
     "run_setup_tests": [endpoints.run_setup_tests("c")],
     "get_sync_history": [endpoints.get_sync_history("c", since=NOW - timedelta(days=1), until=NOW)],
+    "get_schema_config": [endpoints.get_schema_config("c")],
     "list_groups": [endpoints.list_groups()],
     "get_group": [endpoints.get_group("g")],
     "list_destinations": [endpoints.list_destinations()],
     "get_destination": [endpoints.get_destination("d")],
 }
+# The definition that the tests use leaves out what differs by service, and so this.
+UNDECLARED = {"/v1/destinations/{destinationId}": {"config"}}
 CALLS = [call for calls in MADE.values() for call in calls]
 each_call = pytest.mark.parametrize(
     "call", CALLS, ids=[f"{call.method} {call.path} {dict(call.params) or call.body or ''}" for call in CALLS]
@@ -170,7 +173,7 @@ def test_each_field_that_is_read_of_an_answer_is_declared(definition, call):
     else:
         item = Reading(id="x", status=Reading())
         call.read(item)
-    assert item.names <= set(known)
+    assert item.names <= set(known) | UNDECLARED.get(path, set())
     status = item["status"]
     if isinstance(status, Reading) and status.names:
         assert status.names <= set(fields_of(known["status"], components))

@@ -19,10 +19,13 @@ import pytest
 from packaging.version import Version
 
 import airflow_home
+from airflow_provider_fivetran.assets import connection_asset, sync_record_of
 from airflow_provider_fivetran.simulator import Simulator, SyncPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from airflow_provider_fivetran.core.verdicts import SyncRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "example_dags"
@@ -40,6 +43,7 @@ SHAPES = {
     },
     "fivetran_failure_handling": {"sync_shop": set()},
     "fivetran_many_connections": {"connections_in_use": {"sync"}, "sync": {"report"}, "report": set()},
+    "fivetran_land_two_sources": {"sync_web_shop": set(), "sync_card_payments": set()},
 }
 STAGING = {f"dbt.stg_{name}_run" for name in ("customers", "orders", "payments")}
 MARTS = {"dbt.customer_orders_run", "dbt.daily_revenue_run"}
@@ -163,8 +167,9 @@ def test_each_example_says_at_its_top_what_it_shows_and_names_its_dag_after_its_
     assert f'dag_id="{path.stem}"' in path.read_text()
 
 
-def test_all_eight_ideas_have_an_example() -> None:
-    assert {path.stem for path in FILES} == {*SHAPES, "fivetran_then_dbt", "fivetran_two_syncs_then_dbt"}
+def test_no_example_is_left_without_a_look() -> None:
+    with_dbt = {"fivetran_then_dbt", "fivetran_two_syncs_then_dbt", "fivetran_assets_then_dbt"}
+    assert {path.stem for path in FILES} == {*SHAPES, *with_dbt}
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
@@ -180,6 +185,7 @@ def test_an_example_imports_and_has_its_shape(name: str) -> None:
     [
         ("fivetran_then_dbt", {"sync_shop"}),
         ("fivetran_two_syncs_then_dbt", {"sync_orders", "sync_payments"}),
+        ("fivetran_assets_then_dbt", {"say_what_has_landed"}),
     ],
 )
 def test_every_model_waits_for_the_syncs_and_the_tests_wait_for_every_model(
@@ -321,6 +327,46 @@ def test_two_sources_meet_in_one_project(run: Callable[..., Any], account: Simul
     assert sorted(_synced(account)) == ["card_payments", "web_shop"]
     [(customers,)] = _rows("select count(*) from dbt_marts.customer_orders")
     assert [(customers,)] == _rows("select count(*) from web_shop.customers where not _fivetran_deleted")
+
+
+@newest
+def test_what_two_syncs_landed_starts_the_dag_that_waits_for_both_and_has_the_names_that_dbt_reads(
+    run: Callable[..., Any], account: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    syncs = run("fivetran_land_two_sources")
+    told = _events_of(syncs)
+    for source in ("web_shop", "card_payments"):
+        [sync] = account.runs(source)
+        of_sync = {name for name, record in told.items() if record.ended_at == sync.ended_at}
+        assert of_sync == {f"fivetran://api.fivetran.com/{source}", *_names_in_the_warehouse(source)}
+
+    with _in_dags_folder("fivetran_assets_then_dbt") as dag:
+        assert dag.timetable.asset_condition == (
+            connection_asset("web_shop") & connection_asset("card_payments")
+        )
+    caplog.clear()
+    assert set(_states(run("fivetran_assets_then_dbt")).values()) == {"success"}
+    read = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Inlets")]
+    for source, table in (("web_shop", "customers"), ("web_shop", "orders"), ("card_payments", "payments")):
+        [name] = [name for name in told if name.endswith(f"/{source}/{table}")]
+        assert any(f"name='{name}'" in message for message in read)
+
+
+def _events_of(dag_run: Any) -> dict[str, SyncRecord]:
+    """What the tasks of a DAG run have told the assets, by their names."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        events = session.query(AssetEvent).filter(AssetEvent.source_run_id == dag_run.run_id).all()
+        told = {event.asset.name: sync_record_of(event) for event in events}
+        assert len(events) == len(told)
+        return told
+
+
+def _names_in_the_warehouse(schema: str) -> set[str]:
+    file = Path(os.environ["SHOP_DUCKDB"])
+    return {f"duckdb://{file}/{file.stem}/{schema}/{name}" for name in ("customers", "orders", "payments")}
 
 
 @newest

@@ -8,7 +8,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, assert_type
 
+from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
+
 from airflow_provider_fivetran import __version__
+from airflow_provider_fivetran.assets import (
+    account_asset,
+    connection_asset,
+    failure_asset,
+    group_asset,
+    sync_record_of,
+)
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncError, FivetranSyncFailed
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
@@ -94,6 +103,18 @@ FivetranSensor(task_id="wait", connector_id="c", deferrable=True, start_from_tri
 FivetranSensor(task_id="wait", connector_id="c", deferrable=True, start_from_trigger=None)
 
 FivetranSyncTrigger(ticket={}, fivetran_conn_id="fivetran_default")
+
+# --- what is told of syncs, and what is scheduled on it ---------------------------------------------------
+
+orders, stock = connection_asset("phonetics_scone"), connection_asset("canned_peach", host="127.0.0.1:8081")
+assert_type(orders, Asset)
+FivetranOperator(task_id="sync", connector_id="phonetics_scone", outlets=[orders])
+FivetranOperator(task_id="sync", connector_id="c", table_assets=AssetAlias("shop_tables"))
+FivetranSensor(task_id="wait", connector_id="c", outlets=[stock], table_assets=AssetAlias("stock_tables"))
+DAG("transform", schedule=orders & stock)
+DAG("audit", schedule=[group_asset("decent_dropsy"), account_asset()])
+DAG("incident", schedule=failure_asset() | failure_asset("c") | failure_asset(group_id="decent_dropsy"))
+assert_type(sync_record_of({}).connection_id, str)
 
 
 # --- the hook, in a task of one's own -------------------------------------------------------------------

@@ -13,6 +13,7 @@ from airflow_provider_fivetran.core.models import (
     Account,
     Connection,
     Destination,
+    EnabledTable,
     Group,
     SyncHistoryEntry,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "get_connection",
     "get_destination",
     "get_group",
+    "get_schema_config",
     "get_sync_history",
     "list_connection_rows",
     "list_connections",
@@ -131,6 +133,19 @@ def run_setup_tests(connection_id: str) -> Call[Connection]:
     return Call(method="POST", **_of_connection(connection_id, "/test"), body={}, read=Connection.from_json)
 
 
+def get_schema_config(connection_id: str) -> Call[tuple[EnabledTable, ...]]:
+    """``GET /v1/connections/{connectionId}/schemas``: of it only the tables that are enabled.
+
+    404 (``NotFound_SchemaConfig``) before Fivetran has read the schema of the source for the first time.
+    """
+    return Call(
+        method="GET",
+        **_of_connection(connection_id, "/schemas"),
+        read=EnabledTable.all_from_json,
+        safe=True,
+    )
+
+
 def get_sync_history(connection_id: str, *, since: datetime, until: datetime) -> Call[Page[SyncHistoryEntry]]:
     """``GET /v1/connections/{connectionId}/sync-history``.
 
@@ -178,6 +193,6 @@ def get_destination(destination_id: str) -> Call[Destination]:
     return Call(
         method="GET",
         path=f"/v1/destinations/{_part(destination_id)}",
-        read=Destination.from_json,
+        read=Destination.with_config,
         safe=True,
     )

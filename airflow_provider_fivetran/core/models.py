@@ -3,13 +3,13 @@
 States stay the words that Fivetran sent, in lower case: a word that is new to this version must not stop a wait.
 Source: Fivetran's REST API definition, schemas ``ConnectorResponseV1``, ``ConnectorStatusResponse``,
 ``ConnectorSyncHistoryResponse``, ``SetupTestResultResponse``, ``GroupResponse``, ``DestinationResponse``,
-``AccountInfoResponse``.
+``StandardConfigResponse``, ``AccountInfoResponse``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -32,6 +32,7 @@ __all__ = [
     "Connection",
     "ConnectionStatus",
     "Destination",
+    "EnabledTable",
     "Group",
     "Notice",
     "SetupTest",
@@ -252,6 +253,8 @@ class Destination:
     region: str
     setup_status: str
     """``incomplete``, ``connected`` or ``broken``."""
+    config: Json = field(default_factory=dict, repr=False)
+    """Where and how it is reached, in fields of its service; empty in a list. Fivetran masks the secrets."""
 
     @classmethod
     def from_json(cls, data: Json) -> Destination:
@@ -262,6 +265,43 @@ class Destination:
             region=maybe_text(data, "region") or "",
             setup_status=(maybe_text(data, "setup_status") or "").lower(),
         )
+
+    @classmethod
+    def with_config(cls, data: Json) -> Destination:
+        """Read the answer about one destination, which shows its configuration too."""
+        return replace(cls.from_json(data), config=section(data, "config"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnabledTable:
+    """A table that the syncs of a connection fill."""
+
+    schema: str
+    name: str
+    """Both as they are called in the destination, and in the source:"""
+    source_schema: str
+    source_name: str
+
+    @classmethod
+    def all_from_json(cls, data: Json) -> tuple[EnabledTable, ...]:
+        """Those of a schema configuration that are enabled, and whose schemas are."""
+        found = []
+        schemas = section(data, "schemas")
+        for source_schema in schemas:
+            schema = section(schemas, source_schema)
+            tables = section(schema, "tables") if flag(schema, "enabled") else {}
+            for source_name in tables:
+                table = section(tables, source_name)
+                if flag(table, "enabled"):
+                    found.append(
+                        cls(
+                            schema=text(schema, "name_in_destination"),
+                            name=text(table, "name_in_destination"),
+                            source_schema=source_schema,
+                            source_name=source_name,
+                        )
+                    )
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from airflow_provider_fivetran.links import FivetranConnectionLink
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import AssetAlias, Context
 
     from airflow_provider_fivetran.core.orders import Order
     from airflow_provider_fivetran.core.verdicts import SyncRecord
@@ -100,6 +100,9 @@ class FivetranOperator(BaseOperator):
     :param timeout: limit of the whole wait, from the first trigger; unset: 24 hours, or 7 days while Fivetran
         calls the sync historical. ``execution_timeout`` limits the wait too, if it is shorter.
     :param start_timeout: an accepted trigger must show itself as a sync within this time; 1 hour.
+    :param table_assets: an ``AssetAlias`` that gets the asset of each destination table that the connection fills,
+        with the URI that dbt's sources have in OpenLineage and Cosmos; costs three requests after the sync. What
+        cannot be read, or is of an unknown type of destination, is a warning in the log.
     :raises ValueError: an argument is not allowed (when the DAG is parsed).
     :raises FivetranSyncError: (one of its kinds) the sync did not end well, or did not end.
     :raises FivetranSyncRunning: a sync runs and ``when_running`` is ``"fail"``.
@@ -143,6 +146,7 @@ class FivetranOperator(BaseOperator):
         fresh_within: float | timedelta | None = None,
         timeout: float | timedelta | None = None,
         start_timeout: float | timedelta = HOUR,
+        table_assets: AssetAlias | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**_with_execution_timeout(kwargs))
@@ -171,6 +175,7 @@ class FivetranOperator(BaseOperator):
         self.fresh_within = fresh_within
         self.timeout = timeout
         self.start_timeout = start_timeout
+        self.table_assets = table_assets
         self._at_work: Visit | None = None
         self._check_arguments()
 
@@ -199,10 +204,15 @@ class FivetranOperator(BaseOperator):
         check_attempts(self.fivetran_retry_limit)
         check_delay(self.fivetran_retry_delay)
         self._durations()
-        if self.outlets:
-            from airflow_provider_fivetran.assets import check_outlets
+        if self.outlets or self.table_assets is not None:
+            from airflow_provider_fivetran.assets import checked_outlets
 
-            check_outlets(self.outlets, waits=self.wait_for_completion)
+            self.outlets = checked_outlets(
+                self.outlets,
+                self.table_assets,
+                waits=self.wait_for_completion,
+                is_mapped=getattr(self, "_BaseOperator__from_mapped", False),
+            )
 
     # --- the task -----------------------------------------------------------------------------------------
 
@@ -264,7 +274,7 @@ class FivetranOperator(BaseOperator):
         if self.outlets and landed is not None:
             from airflow_provider_fivetran.announcing import announce
 
-            announce(self, context, landed)
+            announce(self, context, landed, scope=self._order(landed.connection_id).scope)
 
     @contextmanager
     def _way_to_fivetran(self) -> Iterator[FivetranHook]:

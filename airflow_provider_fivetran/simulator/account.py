@@ -36,7 +36,14 @@ class Account:
     """
 
     def __init__(
-        self, clock: Clock, switches: Switches, key: Key, tell: Tell, *, seed: int = 0, lands: bool = False
+        self,
+        clock: Clock,
+        switches: Switches,
+        key: Key,
+        tell: Tell,
+        *,
+        seed: int = 0,
+        lands_in: str | None = None,
     ) -> None:
         self.lock = threading.RLock()
         self.clock = clock
@@ -45,9 +52,9 @@ class Account:
         self.account_name = "Simulated Fivetran"
         self._key = key
         self._random = random.Random(seed)
-        self._lands = lands
+        self._lands_in = lands_in
         self._timetable = Timetable()
-        self._syncs = Syncs(switches, self._new_id, tell, lands=lands)
+        self._syncs = Syncs(switches, self._new_id, tell, lands=lands_in is not None)
         self.clear()
 
     def clear(self) -> None:
@@ -60,6 +67,9 @@ class Account:
             self.connections: dict[str, Connection] = {}
             self.transformations: dict[str, Transformation] = {}
             self.groups = {DEFAULT_GROUP: Group(id=DEFAULT_GROUP, name="Warehouse", created_at=now)}
+            if self._lands_in is not None:  # Fivetran has no such type of destination
+                warehouse = self.groups[DEFAULT_GROUP]
+                warehouse.service, warehouse.config = "duckdb", {"path": self._lands_in}
             self.users = {DEFAULT_USER: User(id=DEFAULT_USER, email="sim@example.com", created_at=now)}
             self.keys = {self._key.key: self._key}
 
@@ -269,7 +279,7 @@ class Account:
         """The runs whose rows have to be written before they have ended well."""
         with self.lock:
             self.advance()
-            if not self._lands:
+            if self._lands_in is None:
                 return []
             pairs = [(connection, connection.run) for connection in self.connections.values()]
             return [(connection, run) for connection, run in pairs if run is not None and run.landing]

@@ -63,7 +63,7 @@ class Simulator:
             first_key,
             self.deliveries.tell_of_sync,
             seed=seed,
-            lands=duckdb is not None,
+            lands_in=None if duckdb is None else str(duckdb),
         )
         self.written = Written()
         self._landing = _open_landing(duckdb, seed)

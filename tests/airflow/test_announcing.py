@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import Asset, AssetAlias
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Asset, AssetAlias
 
 from airflow_provider_fivetran.assets import (
     account_asset,
@@ -19,7 +20,7 @@ from airflow_provider_fivetran.assets import (
 from airflow_provider_fivetran.core.verdicts import SyncRecord
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
-from airflow_provider_fivetran.simulator import SyncPlan
+from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from several_tries import Task
 from stories import ID, IS_AIRFLOW_2, Story
 
@@ -163,7 +164,117 @@ class TestAnAlias:
         )
         assert datetime.fromisoformat(done) == deferrable.sim.runs(ID)[-1].ended_at
         assert of_alias(events) == []
-        assert "the task's assets are not told of the sync: AirflowNotFoundException" in caplog.text
+        assert "not all assets of the task are told of the sync: AirflowNotFoundException" in caplog.text
+
+
+TABLES = AssetAlias("shop_tables")
+POSTGRES = {"host": "db.example.com", "port": 5432, "database": "analytics", "password": "s3cret"}
+URIS = [
+    f"postgres://db.example.com:5432/analytics/shop/{name}" for name in ("customers", "orders", "payments")
+]
+if IS_AIRFLOW_2:  # where Cosmos leaves the dots in
+    URIS = [uri.replace("/analytics/shop/", "/analytics.shop.") for uri in URIS]
+
+
+class TestTables:
+    def add(self, way, *plans, service="postgres_warehouse", config=POSTGRES, **fields):
+        way.sim.add_group("g", service=service, config=config)
+        way.add(*plans or [GOOD], group_id="g", schema="shop", **fields)
+
+    @pytest.mark.parametrize("kind", [FivetranOperator, FivetranSensor])
+    def test_each_has_an_asset_that_is_told_of_the_sync(self, way, kind):
+        self.add(way, every=0.3 if kind is FivetranSensor else None)
+        story, events = tell(way, kind, table_assets=TABLES)
+        told = of_alias(events, TABLES)
+        assert [uri for uri, _ in told] == URIS
+        assert {sync_record_of(extra).ended_at.isoformat() for _, extra in told} == {story.value}
+        assert of_alias(events, ALIAS) == []
+
+    def test_costs_three_requests_after_the_sync_and_none_if_nobody_asks(self, way):
+        self.add(way)
+        with_tables, _ = tell(way, table_assets=TABLES)
+        without, _ = tell(way, outlets=[ASSET])
+        assert [request.path for request in with_tables.requests[-3:]] == [
+            f"/v1/connections/{ID}",
+            "/v1/destinations/g",
+            f"/v1/connections/{ID}/schemas",
+        ]
+        assert not without.sent("GET", r"/(destinations|schemas)")
+
+    def test_are_told_beside_the_connection(self, way):
+        self.add(way)
+        story, events = tell(way, outlets=[ASSET, ALIAS, TABLES], table_assets=TABLES)
+        assert events[ASSET].extra == story.record
+        assert [uri for uri, _ in of_alias(events)] == [uri_at(way)]
+        assert [uri for uri, _ in of_alias(events, TABLES)] == URIS
+
+    def test_of_a_resync_of_some_tables_only_these_are_told(self, way):
+        self.add(way)
+        _, events = tell(way, FivetranResyncOperator, table_assets=TABLES, **RESYNC)
+        assert [uri for uri, _ in of_alias(events, TABLES)] == URIS[1:2]
+
+    def test_are_told_nothing_of_a_sync_that_failed(self, way):
+        self.add(way, SyncPlan(duration=0.2, outcome="failure"))
+        story, events = tell(way, table_assets=TABLES)
+        assert story.error is not None
+        assert of_alias(events, TABLES) == []
+        assert not story.sent("GET", r"/(destinations|schemas)")
+
+    @pytest.mark.parametrize(
+        ("service", "config", "said"),
+        [
+            (
+                "new_s3_datalake",
+                {"bucket": "b"},
+                "tables in a destination of type 'new_s3_datalake' have no URI",
+            ),
+            ("snowflake", {"host": "a-b.snowflakecomputing.com"}, "(snowflake) has no 'database'"),
+        ],
+    )
+    def test_without_a_name_fail_nothing_and_the_log_says_why(self, way, caplog, service, config, said):
+        self.add(way, service=service, config=config)
+        story, events = tell(way, outlets=[ASSET], table_assets=TABLES)
+        story.ended_well()
+        assert events[ASSET].extra == story.record
+        assert of_alias(events, TABLES) == []
+        assert f"{ID}: not all assets of the task are told of the sync" in caplog.text
+        assert said in caplog.text
+        assert "s3cret" not in caplog.text
+
+    @pytest.mark.parametrize(
+        ("fault", "said"),
+        [
+            ({"kind": "status", "status": 404, "path": r"/schemas$"}, "FivetranNotFound"),
+            ({"kind": "status", "status": 403, "path": r"/destinations/"}, "FivetranForbidden"),
+            ({"kind": "status", "status": 503, "path": r"/schemas$"}, "FivetranServerError"),
+            ({"kind": "reset", "path": r"/destinations/"}, "FivetranUnreachable"),
+            ({"kind": "garbage", "path": r"/schemas$"}, "FivetranUnexpectedAnswer"),
+            ({"kind": "wrong_shape", "path": r"/schemas$"}, "no table is told of the sync"),
+        ],
+        ids=str,
+    )
+    def test_that_cannot_be_read_fail_nothing(self, way, caplog, fault, said):
+        self.add(way)
+        way.sim.faults.add(Fault(method="GET", times=None, **fault))
+        story, events = tell(way, outlets=[ASSET], table_assets=TABLES)
+        assert events[ASSET].extra == story.ended_well().record
+        assert of_alias(events, TABLES) == []
+        assert [r.levelname for r in caplog.records if said in r.getMessage()] == ["WARNING"]
+
+    def test_fail_nothing_when_the_time_of_the_task_is_up_meanwhile(self, blocking, caplog):
+        self.add(blocking)
+        blocking.heard.at("GET", r"/schemas$", lambda: signal.raise_signal(signal.SIGALRM))
+        before = signal.signal(signal.SIGALRM, time_is_up)
+        try:
+            story, events = tell(blocking, outlets=[ASSET], table_assets=TABLES)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert events[ASSET].extra == story.ended_well().record
+        assert "AirflowTaskTimeout" in caplog.text
+
+
+def time_is_up(*_):
+    raise AirflowTaskTimeout("Timeout")
 
 
 @pytest.mark.newest
@@ -234,6 +345,17 @@ class TestChecks:
         watcher = AssetWatcher(name="w", trigger=FileDeleteTrigger(filepath="/nowhere"))
         with pytest.raises(ValueError, match="has a watcher, which tells of every sync already"):
             kind(task_id="t", connector_id=ID, outlets=[connection_asset(ID, watchers=[watcher])])
+
+    @pytest.mark.parametrize("kind", [FivetranOperator, FivetranSensor])
+    def test_tables_have_an_alias(self, kind):
+        with pytest.raises(ValueError, match="table_assets is 'shop'; allowed is an AssetAlias"):
+            kind(task_id="t", connector_id=ID, table_assets="shop")
+        task = kind(task_id="t", connector_id=ID, outlets=[ASSET], table_assets=TABLES)
+        assert task.outlets == [ASSET, TABLES]
+
+    def test_tables_of_a_task_that_does_not_wait_have_none(self):
+        with pytest.raises(ValueError, match="table_assets would be told of data that has not landed"):
+            FivetranOperator(task_id="t", connector_id=ID, table_assets=TABLES, wait_for_completion=False)
 
     def test_outlets_of_others_are_left_alone(self):
         outlets = [Asset(uri="s3://bucket/key"), Asset(uri="fivetran://mine/own/uri"), ALIAS]
