@@ -43,6 +43,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [{"integration-name": "Fivetran", "python-modules": [f"{_PACKAGE}.triggers"]}],
         "asset-uris": _ASSET_URIS,
         "dataset-uris": _ASSET_URIS,  # as Airflow 2 calls them
+        "plugins": [{"name": "fivetran", "plugin-class": f"{_PACKAGE}.plugin.FivetranPlugin"}],
         "extra-links": [f"{_PACKAGE}.links.FivetranConnectionLink"],
         "connection-types": [
             {
@@ -76,7 +77,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "webhook_secret": {
                         "label": "Webhook secret",
-                        "description": "With which Fivetran signs webhooks; for the receiver of a later version.",
+                        "description": "With which Fivetran signs its webhooks, for the receiver in the api-server.",
                         "schema": {"type": ["string", "null"], "default": None, "format": "password"},
                     },
                 },

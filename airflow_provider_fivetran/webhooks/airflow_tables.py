@@ -1,0 +1,297 @@
+"""All that the receiver reads and writes in Airflow's database: connections, assets, their events and their state.
+
+None of this is a public interface of Airflow 3.3, though each piece is what Airflow's own parts use for the same
+purpose. It stands here alone, so that there is one place to look at when a newer Airflow moves something. Everything
+here blocks.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.core.asset_uris import host_of
+from airflow_provider_fivetran.core.protocol import base_url_of
+from airflow_provider_fivetran.webhooks.keyring import Declared, Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sqlalchemy.orm import Session
+
+    from airflow_provider_fivetran.core.asset_uris import Subject
+    from airflow_provider_fivetran.webhooks.deliveries import SyncEnded
+
+__all__ = ["CLAIMS_KEPT", "NUDGE", "OLDEST_TOLD", "AirflowTables", "is_airflow_new_enough"]
+
+T = TypeVar("T")
+
+# A watcher of ours on an asset emits the asset's events; the receiver only wakes it.
+WATCHER = "airflow_provider_fivetran.triggers.FivetranSyncEndedTrigger"
+NUDGE = "fivetran_nudge"
+CLAIM = "fivetran_emitted:"
+# Fivetran tries to deliver for a day. What is told later than OLDEST_TOLD is refused, so that a claim that is gone
+# is never needed again.
+OLDEST_TOLD = timedelta(days=7)
+CLAIMS_KEPT = OLDEST_TOLD + timedelta(days=1)
+BETWEEN_PRUNINGS = timedelta(hours=1)
+SECRETS = ("webhook_secret", "webhook_secret_previous")
+
+# SQLite answers "locked" and PostgreSQL ends deadlocks: both pass.
+TRIES = 4
+PAUSE = 0.1
+MOST_SECONDS = 3.0
+
+_log = logging.getLogger(__name__)
+
+
+def is_airflow_new_enough() -> bool:
+    """Whether this Airflow can remember what was emitted for an asset, which 3.3 brought."""
+    return find_spec("airflow.models.asset_state_store") is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An asset of somebody's DAG."""
+
+    id: int
+    name: str
+    uri: str
+    is_watched: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a delivery brought about: how many assets had an event, had had it before, or were left to a watcher."""
+
+    emitted: int = 0
+    repeated: int = 0
+    nudged: int = 0
+
+
+class AirflowTables:
+    """Airflow's database as the receiver uses it."""
+
+    def __init__(self) -> None:
+        self._pruned_at = utcnow() - BETWEEN_PRUNINGS
+
+    # --- connections ----------------------------------------------------------------------------------------
+
+    def declared(self) -> Declared:
+        """The ids of the Fivetran connections in the database and of all connections in the environment."""
+        from airflow.configuration import ensure_secrets_loaded  # noqa: PLC0415
+        from airflow.models.connection import Connection  # noqa: PLC0415
+        from airflow.secrets.environment_variables import (  # noqa: PLC0415
+            CONN_ENV_PREFIX,
+            EnvironmentVariablesBackend,
+        )
+        from airflow.secrets.metastore import MetastoreBackend  # noqa: PLC0415
+        from airflow.utils.session import create_session  # noqa: PLC0415
+        from sqlalchemy import select  # noqa: PLC0415
+
+        with create_session(scoped=False) as session:
+            stored = session.scalars(select(Connection.conn_id).where(Connection.conn_type == "fivetran"))
+            ids = set(stored)
+        ids |= {n.removeprefix(CONN_ENV_PREFIX).lower() for n in os.environ if n.startswith(CONN_ENV_PREFIX)}
+        known = (EnvironmentVariablesBackend, MetastoreBackend)
+        elsewhere = any(not isinstance(backend, known) for backend in ensure_secrets_loaded())
+        return Declared(frozenset(ids), elsewhere)
+
+    def sender(self, conn_id: str) -> Sender | None:
+        """Read an Airflow connection; ``None`` where there is none of type ``fivetran`` with a secret."""
+        from airflow.models.connection import Connection  # noqa: PLC0415
+        from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415
+
+        try:
+            conn = Connection.get_connection_from_secrets(conn_id)
+            extra = conn.extra_dejson
+            host = host_of(base_url_of(conn.host, port=conn.port))
+        except AirflowNotFoundException:
+            # Also what Airflow says where its database cannot be asked.
+            self._check_that_there_is_none(conn_id)
+            return None
+        except (PermissionError, ValueError):
+            _log.warning("Webhooks for Airflow connection %s are refused: it cannot be used", conn_id)
+            return None
+        values = [extra.get(name) for name in SECRETS] if isinstance(extra, dict) else []
+        secrets = tuple(value for value in values if isinstance(value, str) and value)
+        if conn.conn_type not in {"fivetran", "", None} or not secrets:
+            return None
+        return Sender(conn_id, host, secrets)
+
+    @staticmethod
+    def _check_that_there_is_none(conn_id: str) -> None:
+        from airflow.models.connection import Connection  # noqa: PLC0415
+        from airflow.utils.session import create_session  # noqa: PLC0415
+        from sqlalchemy import select  # noqa: PLC0415
+
+        with create_session(scoped=False) as session:
+            if session.scalar(select(Connection.id).where(Connection.conn_id == conn_id)) is not None:
+                raise RuntimeError("Airflow has a connection that it could not read")
+
+    # --- assets -----------------------------------------------------------------------------------------------
+
+    def tell(self, ended: SyncEnded, sender: Sender) -> Told:
+        """Let Airflow know of the end of a sync.
+
+        Every asset that stands for it, and that some DAG knows, gets one event, at most once whatever is delivered
+        how often and to how many api-servers; one with a watcher of ours is left to that, which is woken.
+
+        :raises Exception: the database did not take all of it. What it took stays, and is not repeated when the
+            same is told again.
+        """
+        found = _persistently(lambda session: self._find(session, ended.subjects(sender.host)))
+        counts = {"emitted": 0, "repeated": 0, "nudged": 0}
+        # One transaction each, so that one that fails keeps nothing from the others.
+        failed: Exception | None = None
+        for asset in found:
+            try:
+                counts[self._tell_one(asset, ended)] += 1
+            except Exception as error:  # noqa: BLE001  # an asset's listeners and mappers may raise anything
+                _log.exception("No event for asset %s", asset.uri)
+                failed = error
+        if failed is not None:
+            raise failed
+        self._wake_waits(sender)
+        self._prune()
+        return Told(**counts)
+
+    @staticmethod
+    def _find(session: Session, subjects: Iterable[Subject]) -> list[Found]:
+        from airflow.models.asset import AssetActive, AssetModel, AssetWatcherModel  # noqa: PLC0415
+        from airflow.models.trigger import Trigger  # noqa: PLC0415
+        from sqlalchemy import and_, exists, select  # noqa: PLC0415
+
+        watched = exists().where(
+            AssetWatcherModel.asset_id == AssetModel.id,
+            AssetWatcherModel.trigger_id == Trigger.id,
+            Trigger.classpath == WATCHER,
+        )
+        active = and_(AssetActive.name == AssetModel.name, AssetActive.uri == AssetModel.uri)
+        rows = session.execute(
+            select(AssetModel.id, AssetModel.name, AssetModel.uri, watched)
+            .join(AssetActive, active)
+            .where(AssetActive.uri.in_([subject.uri for subject in subjects]))
+            .order_by(AssetModel.id)
+        )
+        return [Found(*row) for row in rows]
+
+    def _tell_one(self, asset: Found, ended: SyncEnded) -> str:
+        if asset.is_watched:
+            _persistently(lambda session: self._nudge(session, asset))
+            return "nudged"
+        afterwards: list[Callable[[], None]] = []
+        if not _persistently(lambda session: self._emit(session, asset, ended, afterwards)):
+            return "repeated"
+        for listener in afterwards:
+            listener()
+        return "emitted"
+
+    @staticmethod
+    def _nudge(session: Session, asset: Found) -> None:
+        from airflow.state import AssetScope, get_state_backend  # noqa: PLC0415
+
+        # By way of the backend, which is where Airflow looks when the watcher asks.
+        get_state_backend().set(AssetScope(asset_id=asset.id), NUDGE, json.dumps(_now()), session=session)
+
+    @staticmethod
+    def _emit(session: Session, asset: Found, ended: SyncEnded, afterwards: list[Callable[[], None]]) -> bool:
+        """Whether it was emitted now; the claim and the event are one transaction."""
+        from airflow.assets.manager import asset_manager  # noqa: PLC0415
+        from airflow.models.asset_state_store import AssetStateStoreModel  # noqa: PLC0415
+        from airflow.serialization.definitions.assets import SerializedAssetUniqueKey  # noqa: PLC0415
+        from sqlalchemy.exc import IntegrityError  # noqa: PLC0415
+
+        afterwards.clear()
+        # Another api-server that tells the same waits here until we have committed, and then finds the key taken.
+        claim = AssetStateStoreModel(
+            asset_id=asset.id, key=CLAIM + ended.identity, value=json.dumps(_now()), updated_at=utcnow()
+        )
+        session.add(claim)
+        try:
+            session.flush()
+        except IntegrityError:
+            session.rollback()
+            return False
+        event = asset_manager.register_asset_change(
+            asset=SerializedAssetUniqueKey(name=asset.name, uri=asset.uri),
+            extra=ended.record.to_json(),
+            session=session,
+            callback_sink=afterwards,
+        )
+        if event is None:
+            # Somebody deleted the asset meanwhile; its state goes with it.
+            session.rollback()
+        return event is not None
+
+    @staticmethod
+    def _wake_waits(sender: Sender) -> None:
+        """Let those who wait on this Airflow connection look sooner. They look in any case: failing is no harm."""
+        from airflow.models.variable import Variable  # noqa: PLC0415
+
+        name = f"{NUDGE}_{sender.conn_id}"
+        about = "Set by the receiver of Fivetran's webhooks whenever a sync ends."
+        try:
+            _persistently(
+                lambda session: Variable.set(name, json.dumps(_now()), description=about, session=session)
+            )
+        except Exception:  # noqa: BLE001
+            _log.warning("The variable %s could not be set; waits notice the end a little later", name)
+
+    def _prune(self) -> None:
+        """Forget, once in a while, what was emitted so long ago that nobody tells it again."""
+        from airflow.models.asset_state_store import AssetStateStoreModel  # noqa: PLC0415
+        from sqlalchemy import delete  # noqa: PLC0415
+
+        now = utcnow()
+        if now - self._pruned_at < BETWEEN_PRUNINGS:
+            return
+        self._pruned_at = now
+        old = delete(AssetStateStoreModel).where(
+            AssetStateStoreModel.key.startswith(CLAIM, autoescape=True),
+            AssetStateStoreModel.updated_at < now - CLAIMS_KEPT,
+        )
+        try:
+            _persistently(lambda session: session.execute(old))
+        except Exception:  # noqa: BLE001
+            _log.warning("What was emitted long ago is not forgotten yet; the next hour tries again")
+
+
+def _now() -> dict[str, Any]:
+    return {"at": utcnow().isoformat()}
+
+
+def _persistently(work: Callable[[Session], T]) -> T:
+    """Do the work in a transaction of its own, again if the database asks for that and there is time."""
+    from airflow.utils.session import create_session  # noqa: PLC0415
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415
+
+    until = time.monotonic() + MOST_SECONDS
+    for attempt in range(1, TRIES + 1):
+        try:
+            with create_session(scoped=False) as session:
+                _limit_waiting(session)
+                return work(session)
+        except OperationalError:
+            if attempt == TRIES or time.monotonic() > until:
+                raise
+        time.sleep(PAUSE * attempt)
+    raise AssertionError("the last try returns or raises")
+
+
+def _limit_waiting(session: Session) -> None:
+    """Ask PostgreSQL to give up where somebody holds a lock, rather than to keep one of our few threads."""
+    from airflow.utils.sqlalchemy import get_dialect_name  # noqa: PLC0415
+    from sqlalchemy import text  # noqa: PLC0415
+
+    if get_dialect_name(session) == "postgresql":
+        milliseconds = int(MOST_SECONDS * 1000)
+        session.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
+        session.execute(text(f"SET LOCAL statement_timeout = {milliseconds}"))
