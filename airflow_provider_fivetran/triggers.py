@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, timedelta
 from functools import partial
@@ -11,10 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_fivetran.airflow_connection import fallback_of, settings_of
 from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.core.asset_uris import Subject
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
 from airflow_provider_fivetran.core.models import dashboard_link
@@ -29,7 +32,7 @@ from airflow_provider_fivetran.killing import has_ended, may_be_stopped, state_i
 from airflow_provider_fivetran.links import FivetranConnectionLink
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
     from datetime import datetime
 
     from airflow_provider_fivetran.core.cadence import Usual
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.watch import Outcome
 
-__all__ = ["FivetranSensorTrigger", "FivetranSyncTrigger"]
+__all__ = ["FivetranSensorTrigger", "FivetranSyncEndedTrigger", "FivetranSyncTrigger"]
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +54,10 @@ _usual: dict[str, Usual] = {}
 
 # A wait that has begun so recently has not been in another triggerer, whose key has worked.
 FRESH = timedelta(minutes=1)
+
+# Seconds between two looks of a watcher.
+SHORTEST_WATCH, LONGEST_WATCH = 1.0, 3600.0
+AFTER_A_FAILURE = 60.0
 
 # The event loop itself keeps no task alive.
 _unfinished: set[asyncio.Future[Any]] = set()
@@ -247,6 +254,102 @@ class FivetranSensorTrigger(FivetranSyncTrigger):
             await FivetranConnectionLink.apersist(self.task_instance, ticket.link)
         except Exception:  # the link is a courtesy, and XComs may be kept anywhere
             self.log.warning("the link to Fivetran cannot be shown", exc_info=True)
+
+
+class FivetranSyncEndedTrigger(BaseEventTrigger):
+    """Fires once for each sync that ends, whoever started it: for an ``AssetWatcher`` (Airflow 3.0 and newer).
+
+    ::
+
+        orders = connection_asset(
+            "orders_id", watchers=[AssetWatcher(name="orders", trigger=FivetranSyncEndedTrigger("orders_id"))]
+        )
+
+    The payload of its events is the record of the sync, as in the XCom ``fivetran_sync``;
+    :func:`airflow_provider_fivetran.assets.sync_record_of` reads it. Nothing is told of what ended before the
+    watcher ran for the first time. What has been told is kept in the asset's state store (Airflow 3.3 and newer):
+    after a restart, what ended meanwhile is told, and nothing twice. On an older Airflow what ends while no
+    triggerer runs is not told.
+
+    :param connector_id: id of the Fivetran connection, or several;
+    :param group_id: or all connections of this group, those to come included; with neither, all of the account.
+    :param failures: tell of syncs that failed, were cancelled or put off, instead of those that ended well.
+    :param fivetran_conn_id: id of the Airflow connection.
+    :param poll_frequency: seconds between two looks; 15.
+    :raises ValueError: an argument is not allowed.
+    """
+
+    def __init__(
+        self,
+        connector_id: str | Sequence[str] | None = None,
+        *,
+        group_id: str | None = None,
+        failures: bool = False,
+        fivetran_conn_id: str = FivetranHook.default_conn_name,
+        poll_frequency: float = 15,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        ids = [connector_id] if isinstance(connector_id, str) else connector_id
+        if ids is not None and not ids:
+            raise ValueError("connector_id is empty; allowed is an id, several, or None for all")
+        for each in [None] if ids is None else ids:
+            Subject(connection_id=each, group_id=group_id)
+        if (
+            not isinstance(poll_frequency, (int, float))
+            or not SHORTEST_WATCH <= poll_frequency <= LONGEST_WATCH
+        ):
+            raise ValueError(
+                f"poll_frequency is {poll_frequency!r}; allowed are {SHORTEST_WATCH:g} to {LONGEST_WATCH:g} seconds"
+            )
+        self.connector_id = None if ids is None else sorted(ids)
+        self.group_id = group_id
+        self.failures = failures
+        self.fivetran_conn_id = fivetran_conn_id
+        self.poll_frequency = poll_frequency
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The import path and the arguments from which Airflow makes this trigger again."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "connector_id": self.connector_id,
+                "group_id": self.group_id,
+                "failures": self.failures,
+                "fivetran_conn_id": self.fivetran_conn_id,
+                "poll_frequency": self.poll_frequency,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch for ever. Whatever goes wrong is logged, and tried again."""
+        aio = await asyncio.to_thread(import_module, "airflow_provider_fivetran.transport.aio")
+        watching = await asyncio.to_thread(import_module, "airflow_provider_fivetran.watching")
+        what = ", ".join(self.connector_id or [self.group_id or "all connections"])
+        said = None
+        while True:
+            try:
+                async with aio.shared_line(
+                    self.fivetran_conn_id, partial(_keys_of, self.fivetran_conn_id)
+                ) as line:
+                    watch = watching.Watch(
+                        watching.Scope(frozenset(self.connector_id or ()), self.group_id),
+                        self.failures,
+                        self.poll_frequency,
+                        line.listing,
+                        aio.AsyncTransport(line).send,
+                        getattr(self, "asset_state_store", None),
+                    )
+                    async with aclosing(watch.ends()) as ends:
+                        async for record in ends:
+                            said = None
+                            yield TriggerEvent(record.to_json())
+            except (ValueError, AirflowException) as error:  # an unusable Airflow connection
+                if str(error) != said:
+                    said = str(error)
+                    log.error("%s cannot be watched, trying again every minute: %s", what, error)  # noqa: TRY400
+            except Exception:
+                log.exception("the watcher of %s failed, trying again in a minute", what)
+            await asyncio.sleep(AFTER_A_FAILURE)
 
 
 async def _keys_of(conn_id: str) -> AsyncGenerator[Settings, None]:

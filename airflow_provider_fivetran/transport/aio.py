@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -43,7 +40,9 @@ from airflow_provider_fivetran.core.protocol import (
 )
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
 from airflow_provider_fivetran.core.steps import Look, Note, Pause
+from airflow_provider_fivetran.transport.listing import Listing
 from airflow_provider_fivetran.transport.polling import Poller
+from airflow_provider_fivetran.transport.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -94,7 +93,7 @@ class Line:
         self._rest = REST if rest is None else rest
         self._probe_timeout = probe_timeout
         self._settings: Settings | None = None
-        self._sessions: _Sessions | None = None
+        self._sessions: Sessions | None = None
         self._choosing = asyncio.Lock()
         self._refusal: FivetranUnauthorized | None = None
         self._rests_until: dict[type[FivetranApiError], float] = {}
@@ -102,14 +101,16 @@ class Line:
         self._failure: Exception = FivetranError()
         self._requests_left: tuple[int, float] | None = None
         self.poller = Poller(self.exchange, self._requests_left_lately)
+        self.listing = Listing(self.exchange)
 
     async def __aenter__(self) -> Self:
-        self._sessions = _Sessions()
+        self._sessions = Sessions()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         try:
             await self.poller.close()
+            await self.listing.close()
         finally:
             if self._sessions is not None:
                 sessions, self._sessions = self._sessions, None
@@ -250,47 +251,6 @@ class Line:
         """What is left of the account's requests in this hour, if an answer has said so lately."""
         left, said_at = self._requests_left or (None, 0.0)
         return None if _now() > said_at + BUDGET_IS_NEWS_FOR else left
-
-
-class _Sessions:
-    """The sessions of a line: one that heeds the environment and one that does not, each opened on first use."""
-
-    def __init__(self) -> None:
-        self._open: dict[str | None, aiohttp.ClientSession] = {}
-
-    async def suited_to(self, settings: Settings) -> aiohttp.ClientSession:
-        """The session for these settings.
-
-        :raises OSError: the certificates that the environment names cannot be read.
-        """
-        bundle = _ca_bundle() if settings.heeds_environment else None
-        which = (bundle or "") if settings.heeds_environment else None
-        if which not in self._open:
-            # Reading certificates takes some hundredths of a second.
-            tls = await asyncio.to_thread(_trusting, bundle) if bundle else True
-            if which not in self._open:  # another call may have been faster
-                # ``trust_env`` is what makes proxies from the environment work.
-                self._open[which] = aiohttp.ClientSession(
-                    trust_env=settings.heeds_environment, connector=aiohttp.TCPConnector(ssl=tls)
-                )
-        return self._open[which]
-
-    async def close(self) -> None:
-        for session in self._open.values():
-            await session.close()
-        self._open.clear()
-
-
-def _ca_bundle() -> str | None:
-    """Where ``requests`` looks for certificates, and so does the worker's transport."""
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
-
-
-def _trusting(bundle: str) -> ssl.SSLContext:
-    is_directory = Path(bundle).is_dir()
-    return ssl.create_default_context(
-        cafile=None if is_directory else bundle, capath=bundle if is_directory else None
-    )
 
 
 _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[Line, int]]] = WeakKeyDictionary()

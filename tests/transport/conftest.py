@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_fivetran.transport import aio, polling
+from airflow_provider_fivetran.transport import aio, listing, polling
 from virtual_time import VirtualLoop
 
 
 @pytest.fixture
 def loop(monkeypatch):
     loop = VirtualLoop()
-    for module in (aio, polling):
+    for module in (aio, listing, polling):
         monkeypatch.setattr(module, "utcnow", loop.utcnow)
     yield loop
     loop.close()

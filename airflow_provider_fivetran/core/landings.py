@@ -1,0 +1,150 @@
+"""What ended in Fivetran since the last look, for those who watch connections instead of waiting for one sync.
+
+The list of connections tells cheaply that something has ended; the sync history tells what, and everything that
+ended between two looks. Where there is no history, the two timestamps must do: they know the latest end of a kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_provider_fivetran.core.moments import read_moment, write_moment
+from airflow_provider_fivetran.core.reports import reasons_of
+from airflow_provider_fivetran.core.verdicts import SyncRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
+
+__all__ = ["Trace", "Watermark", "by_timestamps", "in_history", "trace_of"]
+
+Trace: TypeAlias = tuple[object, ...]
+
+# An end may show itself so late: what is told is remembered for as long.
+OVERLAP = timedelta(minutes=3)
+# A time in the history and a timestamp of the same end may differ by so much.
+SAME_END = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Up to where all that ended has been told, and what of the time after."""
+
+    until: datetime
+    """By Fivetran's clock."""
+    told: Mapping[str, datetime] = field(default_factory=dict)
+    """When each sync ended, by its connection and, where known, its own id: ``connection/sync``, ``connection/``."""
+
+    def has(self, record: SyncRecord) -> bool:
+        """Whether this end has been told, or is not among what is to be told."""
+        ended_at, every = record.ended_at, f"{record.connection_id}/"
+        if ended_at is None or ended_at <= self.until:
+            return True
+        if record.sync_id is not None and f"{every}{record.sync_id}" in self.told:
+            return True
+        # Where one of the two has no id, they are the same if they ended together.
+        return any(
+            key.startswith(every) and abs(at - ended_at) <= SAME_END and (key == every or not record.sync_id)
+            for key, at in self.told.items()
+        )
+
+    def with_told(self, record: SyncRecord) -> Watermark:
+        """The same, once this end has been told."""
+        if record.ended_at is None:
+            return self
+        name = f"{record.connection_id}/{record.sync_id or ''}"
+        return replace(self, told={**self.told, name: record.ended_at})
+
+    def moved_to(self, until: datetime) -> Watermark:
+        """The same, now that nothing that ended before this time is still to be told."""
+        until = max(self.until, until - OVERLAP)
+        return Watermark(until, {key: at for key, at in self.told.items() if at > until})
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as plain JSON."""
+        return {
+            "until": write_moment(self.until),
+            "told": {key: write_moment(at) for key, at in self.told.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> Watermark | None:
+        """Read what :meth:`to_json` wrote; ``None`` if it is something else."""
+        try:
+            told = data["told"]  # type: ignore[index]  # what is none is refused below
+            return cls(
+                read_moment(data["until"]),  # type: ignore[index]
+                {str(key): read_moment(at) for key, at in told.items()},
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
+
+
+def trace_of(connection: Connection, *, failures: bool) -> Trace:
+    """What changes in a connection when a sync of it ends well, or, the other way, when one does not."""
+    if not failures:
+        return (connection.succeeded_at,)
+    put_off = connection.is_rescheduled and (connection.status.rescheduled_for or True)
+    # One that is cancelled leaves no trace but that it no longer runs.
+    return (connection.failed_at, put_off, connection.is_syncing)
+
+
+def in_history(
+    connection: Connection, entries: Iterable[SyncHistoryEntry], mark: Watermark, *, failures: bool
+) -> tuple[SyncRecord, ...]:
+    """What the history shows as ended and not told yet, in the order of the ends."""
+    records = [_record_of(connection, entry) for entry in entries if _is_wanted(entry, failures=failures)]
+    new = [record for record in records if not mark.has(record)]
+    return tuple(sorted(new, key=lambda record: (record.ended_at, record.sync_id)))
+
+
+def by_timestamps(
+    connection: Connection, mark: Watermark, at: datetime, *, failures: bool
+) -> tuple[SyncRecord, ...]:
+    """The latest end of a kind, if it has not been told yet, and that a sync is put off.
+
+    :param at: Fivetran's clock.
+    """
+    reason = reasons_of(connection, None) or None if failures else None
+    record = SyncRecord(
+        connection_id=connection.id,
+        status="failed" if failures else "succeeded",
+        link=connection.link,
+        ended_at=connection.failed_at if failures else connection.succeeded_at,
+        reason=reason,
+    )
+    ends = () if mark.has(record) else (record,)
+    if not failures or not connection.is_rescheduled:
+        return ends
+    until = connection.status.rescheduled_for
+    return (*ends, replace(record, status="rescheduled", ended_at=at, rescheduled_for=until))
+
+
+def _is_wanted(entry: SyncHistoryEntry, *, failures: bool) -> bool:
+    if entry.ended_at is None:
+        return False
+    return entry.is_failure or entry.is_stopped or entry.is_put_off if failures else entry.is_success
+
+
+def _record_of(connection: Connection, entry: SyncHistoryEntry) -> SyncRecord:
+    if entry.is_success:
+        status = "succeeded"
+    elif entry.is_failure:
+        status = "failed"
+    else:
+        status = "rescheduled" if entry.is_put_off else "cancelled"
+    return SyncRecord(
+        connection_id=connection.id,
+        status=status,
+        link=connection.link,
+        sync_id=entry.sync_id,
+        started_at=entry.started_at,
+        ended_at=entry.ended_at,
+        volume_mb=entry.volume_mb,
+        reason=None if entry.is_success else reasons_of(connection, entry) or None,
+        rescheduled_for=connection.status.rescheduled_for if entry.is_put_off else None,
+    )

@@ -1,0 +1,257 @@
+"""Watching connections for ends of syncs, whoever starts those, and telling of each once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_fivetran.core.decision import HISTORY_LAG
+from airflow_provider_fivetran.core.endpoints import get_sync_history
+from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.history import REACH
+from airflow_provider_fivetran.core.landings import Watermark, by_timestamps, in_history, trace_of
+from airflow_provider_fivetran.core.protocol import next_page
+from airflow_provider_fivetran.transport.listing import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from datetime import datetime
+
+    from airflow_provider_fivetran.core.landings import Trace
+    from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
+    from airflow_provider_fivetran.core.protocol import Answer, Call
+    from airflow_provider_fivetran.core.verdicts import SyncRecord
+    from airflow_provider_fivetran.transport.listing import Listing, Shown
+
+__all__ = ["Scope", "Store", "Watch"]
+
+log = logging.getLogger(__name__)
+
+# The key in the asset's state store.
+SEEN = "fivetran_seen"
+# Airflow takes events from a trigger within a second and writes them into its database: only then is it remembered
+# that they were told. A triggerer that is killed in between tells them again.
+SETTLES_WITHIN = 2.0
+# What was told is remembered at once; that nothing was, so often.
+REMEMBER_EVERY = timedelta(minutes=10)
+# Most syncs began so shortly before their end; where the history shows none, it is read as far as it reaches.
+USUAL_REACH = timedelta(hours=24)
+MOST_HISTORY_PAGES = 12
+# Syncs that ended together are looked up so many at a time.
+AT_ONCE = 8
+
+
+class Store(Protocol):
+    """As much as is needed of Airflow's asset state store."""
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """The value of a key."""
+
+    async def aset(self, key: str, value: Any) -> None:
+        """Change it."""
+
+
+@dataclass
+class Watch:
+    """One watcher.
+
+    :param scope: which connections.
+    :param failures: whether it is about syncs that did not end well, instead of those that did.
+    :param interval: seconds between two looks.
+    :param send: sends a call, repeating it where that helps.
+    """
+
+    scope: Scope
+    failures: bool
+    interval: float
+    listing: Listing
+    send: Callable[[Call[Any]], Awaitable[Answer[Any]]]
+    store: Store | None
+    _mark: Watermark | None = None
+    _remembered: datetime | None = None
+    _traces: dict[str, Trace] = field(default_factory=dict)
+    _doubtful_since: dict[str, datetime] = field(default_factory=dict)
+    _without_history: set[str] = field(default_factory=set)
+    _trouble: str | None = None
+    _missing: frozenset[str] = frozenset()
+
+    async def ends(self) -> AsyncIterator[SyncRecord]:
+        """Each sync that ends, once, for ever."""
+        self._mark = Watermark.from_json(await self._recalled())
+        with self.listing.watching(self.scope):
+            while True:
+                news, clear_until = await self._news()
+                for record in news:
+                    yield record
+                    self._mark = self._mark.with_told(record) if self._mark else None
+                if news:
+                    await self._settled()
+                await self._move_on(clear_until)
+                await self._pass_time()
+
+    async def _pass_time(self) -> None:
+        """Until the next look: at the same moment for all whose interval is the same."""
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(self.interval - now % self.interval)
+
+    async def _move_on(self, clear_until: datetime | None) -> None:
+        """Nothing that ended before this time is still to be told."""
+        if clear_until is None or self._mark is None:
+            return
+        self._mark = self._mark.moved_to(clear_until)
+        if self._remembered is None or self._mark.until >= self._remembered + REMEMBER_EVERY:
+            await self._remember()
+
+    async def _news(self) -> tuple[list[SyncRecord], datetime | None]:
+        """What is to be told, and up to when that is all; ``None``: that is not clear yet."""
+        try:
+            shown = await self.listing.read(self.scope, self.interval / 2)
+        except FivetranError as error:
+            self._say_trouble(f"cannot read Fivetran at the moment, asking again: {error}")
+            return [], None
+        self._say_trouble(None)
+        self._say_missing(shown)
+        if self._mark is None:  # what ended before anybody watched is no news
+            self._mark = Watermark(shown.at)
+            self._traces = {name: self._trace(found) for name, found in shown.connections.items()}
+            await self._remember()
+            return [], None
+        changed = [found for name, found in shown.connections.items() if self._has_news(name, found)]
+        news = []
+        for first in range(0, len(changed), AT_ONCE):
+            for ends in await asyncio.gather(
+                *(self._ends_of(found, shown.at) for found in changed[first : first + AT_ONCE])
+            ):
+                news += ends
+        unclear = any(self._traces.get(found.id) != self._trace(found) for found in changed)
+        news.sort(key=lambda record: (record.ended_at, record.connection_id))
+        return news, None if unclear else shown.at
+
+    def _trace(self, connection: Connection) -> Trace:
+        return trace_of(connection, failures=self.failures)
+
+    def _has_news(self, name: str, found: Connection) -> bool:
+        trace = self._trace(found)
+        if self._traces.get(name) == trace:
+            return False
+        if self.failures and found.is_syncing:  # its end will be the news
+            self._traces[name] = trace
+            return False
+        if name not in self._traces and not self._may_have_ended_since(found):
+            self._traces[name] = trace
+            return False
+        return True
+
+    def _may_have_ended_since(self, found: Connection) -> bool:
+        """Whether a connection that is seen for the first time may have ended after what was told before."""
+        if self._mark is None:
+            return False
+        latest = found.failed_at if self.failures else found.succeeded_at
+        put_off = self.failures and found.is_rescheduled
+        return put_off or (latest is not None and latest > self._mark.until)
+
+    async def _ends_of(self, found: Connection, at: datetime) -> list[SyncRecord]:
+        """What ended in this connection and was not told. Where that is unclear yet, it is asked for again."""
+        mark = self._mark
+        if mark is None:
+            return []
+        latest = found.failed_at if self.failures else found.succeeded_at
+        entries: list[SyncHistoryEntry] | None = None
+        if found.id not in self._without_history:
+            try:
+                entries = await self._history(found, at, latest)
+            except FivetranError as error:
+                if not error.permanent:
+                    return []
+                self._without_history.add(found.id)
+        if entries is None:
+            self._settle(found)
+            return list(by_timestamps(found, mark, at, failures=self.failures))
+        news = list(in_history(found, entries, mark, failures=self.failures))
+        since = self._doubtful_since.setdefault(found.id, at)
+        explained = latest is None or latest <= mark.until or _shows(entries, latest)
+        if explained and (not self.failures or any(e.ended_at and e.ended_at > mark.until for e in entries)):
+            self._settle(found)
+        elif at >= since + HISTORY_LAG:  # the history lags too far behind to be waited for
+            self._settle(found)
+            told = mark
+            for record in news:
+                told = told.with_told(record)
+            news += by_timestamps(found, told, at, failures=self.failures)
+        return news
+
+    def _settle(self, found: Connection) -> None:
+        self._doubtful_since.pop(found.id, None)
+        self._traces[found.id] = self._trace(found)
+
+    async def _history(
+        self, found: Connection, at: datetime, latest: datetime | None
+    ) -> list[SyncHistoryEntry]:
+        mark = self._mark.until if self._mark else at
+        entries = await self._history_since(found.id, min(mark, at - USUAL_REACH), at)
+        if latest is not None and latest > mark and not _shows(entries, latest):
+            entries = await self._history_since(found.id, at - REACH, at)
+        return entries
+
+    async def _history_since(
+        self, connection_id: str, since: datetime, at: datetime
+    ) -> list[SyncHistoryEntry]:
+        until = at + timedelta(minutes=1)
+        call: Any = get_sync_history(connection_id, since=max(since, until - REACH), until=until)
+        entries: list[SyncHistoryEntry] = []
+        pages = 0
+        while call is not None and pages < MOST_HISTORY_PAGES:
+            page = await self.send(call)
+            entries += page.value.items
+            call, pages = next_page(call, page.value), pages + 1
+        return entries
+
+    # --- what is remembered -------------------------------------------------------------------------------
+
+    async def _recalled(self) -> object:
+        if self.store is None:
+            return None
+        try:
+            return await self.store.aget(SEEN)
+        except Exception:
+            log.exception("what was told before cannot be read: syncs that ended before now are not told")
+            return None
+
+    async def _settled(self) -> None:
+        """Remember what was told, once Airflow has it, or at the last moment."""
+        try:
+            await asyncio.sleep(SETTLES_WITHIN)
+        finally:
+            await self._remember()
+
+    async def _remember(self) -> None:
+        if self.store is None or self._mark is None:
+            return
+        try:
+            await self.store.aset(SEEN, self._mark.to_json())
+        except Exception:
+            log.exception("what was told cannot be remembered: a triggerer that starts now tells it again")
+        else:
+            self._remembered = self._mark.until
+
+    # --- what is said -------------------------------------------------------------------------------------
+
+    def _say_trouble(self, trouble: str | None) -> None:
+        if trouble is None and self._trouble is not None:
+            log.info("Fivetran can be read again")
+        elif trouble is not None and self._trouble is None:
+            log.warning("%s", trouble)
+        self._trouble = trouble
+
+    def _say_missing(self, shown: Shown) -> None:
+        missing = frozenset(self.scope.connection_ids - shown.connections.keys())
+        for name in sorted(missing - self._missing):
+            log.warning("Fivetran knows no connection %s, or hides it from this key; it is watched for", name)
+        self._missing = missing
+
+
+def _shows(entries: list[SyncHistoryEntry], end: datetime) -> bool:
+    return any(e.ended_at is not None and abs(e.ended_at - end) <= timedelta(seconds=1) for e in entries)
