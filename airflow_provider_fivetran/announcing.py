@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 # Of a thousand tables, so many are shown in the log, for people to compare with what their DAGs are scheduled on.
 SHOWN = 3
+# Airflow takes all events of a task in the one request that ends it, for which a worker waits five seconds
+# (``[workers] execution_api_timeout``); each takes some 4 ms with SQLite, and more where the database is busy.
+MOST_TABLES = 500
 
 
 class Waits(Protocol):
@@ -84,6 +87,8 @@ def _tell_tables(alias: AssetAlias, events: Any, record: SyncRecord, tables: Seq
     dotted = IS_AIRFLOW_2 and not conf.getboolean(
         "cosmos", "use_dataset_airflow3_uri_standard", fallback=False
     )
+    if len(tables) > MOST_TABLES:
+        raise ValueError(f"it fills {len(tables)} tables, and Airflow is told of {MOST_TABLES} at most")
     extra = _for_alias(record)
     uris = [table.uri(dotted=dotted) for table in tables]
     for uri in uris:

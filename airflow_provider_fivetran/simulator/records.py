@@ -109,6 +109,8 @@ class Connection:
     failed_at: datetime | None = None
     historical: bool = False
     schema_captured: bool = True
+    # As its schema config shows them; a landing writes these three in any case.
+    tables: Sequence[str] = ("customers", "orders", "payments")
     config: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     tasks: list[dict[str, Any]] = field(default_factory=list)

@@ -113,7 +113,7 @@ def shape_errors(connection: Connection) -> list[dict[str, Any]]:
 
 
 def shape_schemas(connection: Connection) -> dict[str, Any]:
-    """A plausible schema config: the tables that a landing writes."""
+    """A plausible schema config."""
     tables = {
         name: {
             "name_in_destination": name,
@@ -124,7 +124,7 @@ def shape_schemas(connection: Connection) -> dict[str, Any]:
             "enabled_patch_settings": {"allowed": True},
             "columns": {},
         }
-        for name in ("customers", "orders", "payments")
+        for name in connection.tables
     }
     schema = {"name_in_destination": connection.schema, "enabled": True, "tables": tables}
     return {

@@ -241,6 +241,13 @@ class TestTables:
         assert said in caplog.text
         assert "s3cret" not in caplog.text
 
+    def test_of_a_connection_with_very_many_tables_none_is_told(self, blocking, caplog):
+        self.add(blocking, tables=[f"t{number}" for number in range(501)])
+        story, events = tell(blocking, outlets=[ASSET], table_assets=TABLES)
+        assert events[ASSET].extra == story.ended_well().record
+        assert of_alias(events, TABLES) == []
+        assert "it fills 501 tables, and Airflow is told of 500 at most" in caplog.text
+
     @pytest.mark.parametrize(
         ("fault", "said"),
         [
