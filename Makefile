@@ -24,7 +24,7 @@ PINS_3.2.2 := 'fastapi<0.137' 'svcs<26'
 
 .PHONY: help
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*  ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*  ## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(STAMP)  ## install everything into .venv (free when nothing changed)
@@ -64,6 +64,10 @@ chaos: $(STAMP)  ## many tasks in bad weather, minutes long; ARGS="--seed 7 --st
 live: $(STAMP)  ## a real Airflow whose workers, triggerers and scheduler are killed, minutes long; ARGS="--only marked"
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group live
 	@exec $(BIN)/python tests/live/disturb.py $(ARGS)
+
+.PHONY: receiver-abuse
+receiver-abuse: $(STAMP)  ## the webhook receiver of a real api-server under attack, three minutes; ARGS="--scale 0.1"
+	@exec $(BIN)/python tests/abuse/abuse.py $(ARGS)
 
 BENCH := .venvs/bench
 $(BENCH)/.installed: $(STAMP)
