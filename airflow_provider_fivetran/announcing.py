@@ -49,8 +49,8 @@ def announce(
 
     :param scope: the tables that were synced, by schema; ``None``: all that are enabled.
     """
-    events = context["outlet_events"]
     try:
+        events = context["outlet_events"]
         for outlet in task.outlets:
             if outlet != task.table_assets:
                 _tell(outlet, events, record, task)

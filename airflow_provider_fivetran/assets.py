@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_fivetran.core.asset_uris import DEFAULT_HOST, Subject
-from airflow_provider_fivetran.core.verdicts import SyncRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.sdk import AssetWatcher
+
+    from airflow_provider_fivetran.core.verdicts import SyncRecord
 
 __all__ = [
     "account_asset",
@@ -115,6 +116,8 @@ def sync_record_of(event: object) -> SyncRecord:
         whoever emitted it: a task, a watcher (whose record Airflow wraps), or Fivetran's webhooks.
     :raises ValueError: it has no such record; it may have been created by a person.
     """
+    from airflow_provider_fivetran.core.verdicts import SyncRecord  # noqa: PLC0415
+
     extra = event if isinstance(event, Mapping) else getattr(event, "extra", None)
     said = extra if isinstance(extra, Mapping) else {}
     payload = said.get("payload") if said.get("from_trigger") else said

@@ -13,6 +13,7 @@ import pytest
 USES = """
 from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_fivetran.assets import connection_asset
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
 
@@ -24,7 +25,9 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
         deferrable=True,
         when_running="POLICY",
     )
-    resync = FivetranResyncOperator(task_id="resync", connector_id="c", scope={"shop": ["orders"]})
+    resync = FivetranResyncOperator(
+        task_id="resync", connector_id="c", scope={"shop": ["orders"]}, outlets=[connection_asset("c")]
+    )
     sense = FivetranSensor(
         task_id="sense", connector_name="shop", destination_name="Warehouse", completed_after_time=by_name.output
     )
@@ -71,6 +74,11 @@ RESUMED = """
 from airflow_provider_fivetran.core.events import write_event
 from airflow_provider_fivetran.core.verdicts import Succeeded, SyncRecord
 
+try:
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+except ImportError:
+    from airflow.utils.context import OutletEventAccessors
+
 class TaskInstance:
     task_id, try_number, max_tries = "t", 1, 0
     def xcom_push(self, key, value):
@@ -79,9 +87,11 @@ class TaskInstance:
 record = SyncRecord(connection_id="c", status="succeeded", link="l", ended_at=datetime(2026, 1, 1))
 event = write_event(Succeeded(record, "it ended well"))
 errand = {"connection_id": "c", "begun_at": None, "undo": {}, "then_start_ours": False, "wanted": {"resync": False}}
-context = {"ti": TaskInstance(), "task_state_store": None}
+events = OutletEventAccessors()
+context = {"ti": TaskInstance(), "task_state_store": None, "outlet_events": events}
 assert sense.resume_execution("execute_complete", {"event": event}, context)
 assert resync.resume_execution("execute_complete", {"event": {**event, "errand": errand}}, context)
+assert events[connection_asset("c")].extra["status"] == "succeeded"
 """
 HEAVY_OURS = tuple(
     f"airflow_provider_fivetran.{name}"
@@ -138,8 +148,10 @@ def test_importing_a_dag_loads_no_http_library_and_sends_nothing():
 LIGHT = {
     "airflow_provider_fivetran",
     "airflow_provider_fivetran.arguments",
+    "airflow_provider_fivetran.assets",
     "airflow_provider_fivetran.clock",
     "airflow_provider_fivetran.core",
+    "airflow_provider_fivetran.core.asset_uris",
     "airflow_provider_fivetran.core.moments",
     "airflow_provider_fivetran.core.policies",
     "airflow_provider_fivetran.links",
