@@ -1,4 +1,4 @@
-"""Reading an Airflow connection: which account it leads to, with which key, and which other key there is."""
+"""Reading an Airflow connection: which account it leads to, with which keys, and the secrets of webhooks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran import __version__
 from airflow_provider_fivetran.core.protocol import DEFAULT_TIMEOUT, Credentials, Settings, base_url_of
+from airflow_provider_fivetran.core.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["fallback_of", "settings_of"]
+__all__ = ["WEBHOOK_SECRETS", "fallback_of", "settings_of", "webhook_secrets_of"]
+
+# The extras with the secret of webhooks: the one that holds and, during a rotation, the one before.
+WEBHOOK_SECRETS = ("webhook_secret", "webhook_secret_previous")
 
 
 def settings_of(conn: Any, extra: Mapping[str, Any]) -> Settings:
@@ -51,6 +55,19 @@ def fallback_of(extra: Mapping[str, Any], conn_id: str) -> str | None:
             f"the extra 'fallback_conn_id' is {value!r}; allowed is the id of an Airflow connection"
         )
     return None if value == conn_id else value
+
+
+def webhook_secrets_of(extra: Mapping[str, Any]) -> tuple[Secret | None, Secret | None]:
+    """The secret with which webhooks are signed, and the one before it, for as long as it is to be accepted.
+
+    :raises ValueError: one of them is not a text.
+    """
+    values = [extra.get(name) or None for name in WEBHOOK_SECRETS]
+    for name, value in zip(WEBHOOK_SECRETS, values, strict=True):
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"the extra {name!r} is a {type(value).__name__}; allowed is a text")
+    current, previous = (None if value is None else Secret(value) for value in values)
+    return current, previous
 
 
 def _timeout_of(value: object) -> float:

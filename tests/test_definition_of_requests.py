@@ -19,6 +19,7 @@ definition_module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(definition_module)
 
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
+WEBHOOK = {"url": "https://x.example", "events": ["sync_end"], "active": True, "secret": "s"}
 MADE = {
     "get_account": [endpoints.get_account()],
     "get_connection": [endpoints.get_connection("c")],
@@ -46,6 +47,18 @@ MADE = {
     "get_group": [endpoints.get_group("g")],
     "list_destinations": [endpoints.list_destinations()],
     "get_destination": [endpoints.get_destination("d")],
+    "list_webhooks": [endpoints.list_webhooks()],
+    "get_webhook": [endpoints.get_webhook("w")],
+    "create_webhook": [
+        endpoints.create_webhook(WEBHOOK),
+        endpoints.create_webhook(WEBHOOK, group_id="g"),
+    ],
+    "change_webhook": [
+        endpoints.change_webhook("w", {"secret": "new"}),
+        endpoints.change_webhook("w", {"url": "https://x.example", "events": ["sync_end"], "active": True}),
+    ],
+    "test_webhook": [endpoints.test_webhook("w", "sync_end")],
+    "delete_webhook": [endpoints.delete_webhook("w")],
 }
 # The definition that the tests use leaves out what differs by service, and so this.
 UNDECLARED = {"/v1/destinations/{destinationId}": {"config"}}
@@ -120,7 +133,7 @@ def test_a_body_is_valid(definition, call):
     validator = definition.body(call.method.lower(), path)
     if call.body is None:
         assert not operation.get("requestBody", {}).get("required")
-        assert call.method == "GET"
+        assert call.method in {"GET", "DELETE"}
     else:
         validator.validate(call.body)
         assert set(call.body) <= set(definition.properties(call.method.lower(), path))
@@ -171,9 +184,11 @@ def test_each_field_that_is_read_of_an_answer_is_declared(definition, call):
         item = Reading(id="x", sync_id="x", status="x" if "sync_id" in known else Reading())
         call.read({"items": [item]})
     else:
-        item = Reading(id="x", status=Reading())
+        item = Reading(id="x")
+        if "properties" in known.get("status", {}) or "$ref" in known.get("status", {}):
+            item["status"] = Reading()
         call.read(item)
     assert item.names <= set(known) | UNDECLARED.get(path, set())
-    status = item["status"]
+    status = item.get("status")
     if isinstance(status, Reading) and status.names:
         assert status.names <= set(fields_of(known["status"], components))

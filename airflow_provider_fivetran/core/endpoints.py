@@ -16,6 +16,8 @@ from airflow_provider_fivetran.core.models import (
     EnabledTable,
     Group,
     SyncHistoryEntry,
+    Webhook,
+    WebhookTest,
 )
 from airflow_provider_fivetran.core.protocol import Call, Page
 
@@ -25,19 +27,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "change_connection",
+    "change_webhook",
+    "create_webhook",
+    "delete_webhook",
     "get_account",
     "get_connection",
     "get_destination",
     "get_group",
     "get_schema_config",
     "get_sync_history",
+    "get_webhook",
     "list_connection_rows",
     "list_connections",
     "list_destinations",
     "list_groups",
+    "list_webhooks",
     "resync_connection",
     "run_setup_tests",
     "sync_connection",
+    "test_webhook",
 ]
 
 T = TypeVar("T")
@@ -196,3 +204,50 @@ def get_destination(destination_id: str) -> Call[Destination]:
         read=Destination.with_config,
         safe=True,
     )
+
+
+def list_webhooks() -> Call[Page[Webhook]]:
+    """``GET /v1/webhooks``."""
+    return Call(
+        method="GET",
+        path="/v1/webhooks",
+        params={"limit": PAGE},
+        read=Page.reader(Webhook.from_json),
+        safe=True,
+    )
+
+
+def get_webhook(webhook_id: str) -> Call[Webhook]:
+    """``GET /v1/webhooks/{webhookId}``."""
+    return Call(method="GET", path=f"/v1/webhooks/{_part(webhook_id)}", read=Webhook.from_json, safe=True)
+
+
+def create_webhook(body: Mapping[str, Any], *, group_id: str | None = None) -> Call[Webhook]:
+    """``POST /v1/webhooks/account``, or ``POST /v1/webhooks/group/{groupId}``.
+
+    Fivetran first sends the address a test payload, and answers 400 where that fails.
+    """
+    owner = "account" if group_id is None else f"group/{_part(group_id)}"
+    return Call(method="POST", path=f"/v1/webhooks/{owner}", body=body, read=Webhook.from_json)
+
+
+def change_webhook(webhook_id: str, changes: Mapping[str, Any]) -> Call[Webhook]:
+    """``PATCH /v1/webhooks/{webhookId}``. One that becomes active is sent a test payload first."""
+    return Call(
+        method="PATCH",
+        path=f"/v1/webhooks/{_part(webhook_id)}",
+        body=changes,
+        read=Webhook.from_json,
+        safe=True,
+    )
+
+
+def test_webhook(webhook_id: str, event: str) -> Call[WebhookTest]:
+    """``POST /v1/webhooks/{webhookId}/test``: deliver an event of a made-up connection."""
+    path = f"/v1/webhooks/{_part(webhook_id)}/test"
+    return Call(method="POST", path=path, body={"event": event}, read=WebhookTest.from_json)
+
+
+def delete_webhook(webhook_id: str) -> Call[None]:
+    """``DELETE /v1/webhooks/{webhookId}``: a repetition is answered with 404, and deletes no more."""
+    return Call(method="DELETE", path=f"/v1/webhooks/{_part(webhook_id)}", read=_nothing, safe=True)

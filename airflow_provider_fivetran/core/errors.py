@@ -23,6 +23,7 @@ FivetranError
         FivetranSyncTimeout         the deadline passed first
         FivetranConnectionDeleted   the connection is gone
     FivetranTriggerUncertain        the answer to a trigger was lost, and nothing tells whether it took
+    FivetranWebhookTestFailed       the receiver of a webhook took no test delivery
 
 Each error takes its message first and everything else by keyword, so that it survives pickling and copying.
 """
@@ -59,6 +60,7 @@ __all__ = [
     "FivetranUnauthorized",
     "FivetranUnexpectedAnswer",
     "FivetranUnreachable",
+    "FivetranWebhookTestFailed",
 ]
 
 
@@ -232,3 +234,7 @@ class FivetranTriggerUncertain(FivetranError):
     """
 
     permanent = True
+
+
+class FivetranWebhookTestFailed(FivetranError):
+    """The receiver of a webhook did not take a test delivery of Fivetran's."""

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = ["flag", "maybe_moment", "maybe_number", "maybe_text", "records", "section", "storable", "text"]
+__all__ = [
+    "flag",
+    "maybe_moment",
+    "maybe_number",
+    "maybe_text",
+    "records",
+    "section",
+    "storable",
+    "text",
+    "texts",
+]
 
 T = TypeVar("T")
 
@@ -41,6 +51,16 @@ def text(data: Mapping[str, Any], name: str) -> str:
 
 def maybe_text(data: Mapping[str, Any], name: str) -> str | None:
     return None if data.get(name) is None else text(data, name)
+
+
+def texts(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """A list of texts; an absent list is empty."""
+    value = data.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise _wrong(data, name, "a list of texts")
+    return tuple(storable(item) for item in value)
 
 
 def flag(data: Mapping[str, Any], name: str) -> bool:

@@ -3,7 +3,7 @@
 States stay the words that Fivetran sent, in lower case: a word that is new to this version must not stop a wait.
 Source: Fivetran's REST API definition, schemas ``ConnectorResponseV1``, ``ConnectorStatusResponse``,
 ``ConnectorSyncHistoryResponse``, ``SetupTestResultResponse``, ``GroupResponse``, ``DestinationResponse``,
-``StandardConfigResponse``, ``AccountInfoResponse``.
+``StandardConfigResponse``, ``AccountInfoResponse``, ``WebhookResponse``, ``WebhookTestResponse``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from airflow_provider_fivetran.core.fields import (
     section,
     storable,
     text,
+    texts,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ __all__ = [
     "Notice",
     "SetupTest",
     "SyncHistoryEntry",
+    "Webhook",
+    "WebhookTest",
     "dashboard_link",
 ]
 
@@ -322,4 +325,64 @@ class Account:
             account_name=maybe_text(data, "account_name") or "",
             user_id=maybe_text(data, "user_id"),
             system_key_id=maybe_text(data, "system_key_id"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """An address to which Fivetran delivers events of the account or of one group."""
+
+    id: str
+    url: str = field(repr=False)
+    """Of other people's receivers it may carry a token in its query: show :attr:`address` instead."""
+    events: tuple[str, ...]
+    is_active: bool
+    """Fivetran deactivates one whose deliveries fail for three days."""
+    group_id: str | None = None
+    """Unset for a webhook of the account."""
+    is_signed: bool = False
+    """Whether it has a secret, which is never shown."""
+    created_at: datetime | None = None
+    created_by: str | None = None
+
+    @classmethod
+    def from_json(cls, data: Json) -> Webhook:
+        return cls(
+            id=text(data, "id"),
+            url=maybe_text(data, "url") or "",
+            events=texts(data, "events"),
+            is_active=flag(data, "active"),
+            group_id=maybe_text(data, "group_id") or None,
+            is_signed=bool(maybe_text(data, "secret")),
+            created_at=maybe_moment(data, "created_at"),
+            created_by=maybe_text(data, "created_by"),
+        )
+
+    @property
+    def address(self) -> str:
+        """The URL without credentials, query and fragment."""
+        scheme, separator, rest = self.url.partition("://")
+        place = rest if separator else scheme
+        for mark in "?#":
+            place = place.partition(mark)[0]
+        host, slash, path = place.partition("/")
+        return f"{scheme if separator else ''}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookTest:
+    """What became of a test delivery."""
+
+    has_succeeded: bool
+    status: int | None
+    """HTTP status that the receiver answered with."""
+    message: str
+
+    @classmethod
+    def from_json(cls, data: Json) -> WebhookTest:
+        status = maybe_number(data, "status")
+        return cls(
+            has_succeeded=flag(data, "succeed"),
+            status=None if status is None else int(status),
+            message=maybe_text(data, "message") or "",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_fivetran.core import endpoints as e
 from airflow_provider_fivetran.core.protocol import Credentials, Settings
+from airflow_provider_fivetran.core.secret import Secret
 
 SINCE = datetime(2026, 11, 2, 10, tzinfo=UTC)
 UNTIL = datetime(2026, 11, 2, 13, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
@@ -66,6 +68,13 @@ CALLS = [
     (e.get_group("g"), "GET", "/v1/groups/g", {}, None, True),
     (e.list_destinations(), "GET", "/v1/destinations", {"limit": "1000"}, None, True),
     (e.get_destination("d"), "GET", "/v1/destinations/d", {}, None, True),
+    (e.list_webhooks(), "GET", "/v1/webhooks", {"limit": "1000"}, None, True),
+    (e.get_webhook("w"), "GET", "/v1/webhooks/w", {}, None, True),
+    (e.create_webhook({"url": "u"}), "POST", "/v1/webhooks/account", {}, {"url": "u"}, False),
+    (e.create_webhook({"url": "u"}, group_id="g"), "POST", "/v1/webhooks/group/g", {}, {"url": "u"}, False),
+    (e.change_webhook("w", {"active": True}), "PATCH", "/v1/webhooks/w", {}, {"active": True}, True),
+    (e.test_webhook("w", "sync_end"), "POST", "/v1/webhooks/w/test", {}, {"event": "sync_end"}, False),
+    (e.delete_webhook("w"), "DELETE", "/v1/webhooks/w", {}, None, True),
 ]
 
 
@@ -101,6 +110,10 @@ OF_ONE = [
     e.get_destination,
     lambda it: e.change_connection(it, {}),
     lambda it: e.get_sync_history(it, since=SINCE, until=UNTIL),
+    e.get_webhook,
+    e.delete_webhook,
+    lambda it: e.change_webhook(it, {}),
+    lambda it: e.test_webhook(it, "sync_end"),
 ]
 
 
@@ -127,6 +140,19 @@ OF_ONE = [
 def test_an_id_stays_one_part_of_its_path(make, given_id, part):
     assert make(given_id).path.split("/")[3] == part
     assert make(given_id).path.count("/") == make("x").path.count("/")
+
+
+def test_the_group_of_a_new_webhook_stays_one_part_of_its_path():
+    assert e.create_webhook({}, group_id="../account").path == "/v1/webhooks/group/..%2Faccount"
+    with pytest.raises(ValueError, match="cannot be an id"):
+        e.create_webhook({}, group_id="")
+
+
+def test_a_secret_is_sent_and_not_shown():
+    call = e.create_webhook({"url": "u", "secret": Secret("of the webhook")})
+    assert json.loads(json.dumps(call.body)) == {"url": "u", "secret": "of the webhook"}
+    assert "of the webhook" not in repr(call)
+    assert "'***'" in repr(call)
 
 
 def test_a_call_about_a_connection_knows_which():

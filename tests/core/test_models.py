@@ -15,6 +15,8 @@ from airflow_provider_fivetran.core.models import (
     Notice,
     SetupTest,
     SyncHistoryEntry,
+    Webhook,
+    WebhookTest,
     dashboard_link,
 )
 
@@ -268,3 +270,61 @@ def test_the_other_records():
 )
 def test_a_link_stays_one_link_whatever_the_id(connection_id, end):
     assert dashboard_link(connection_id) == f"https://fivetran.com/dashboard/connections/{end}"
+
+
+# The answer in Fivetran's pages on webhooks, of a group.
+WEBHOOK = {
+    "id": "program_quoth",
+    "type": "group",
+    "group_id": "g",
+    "url": "https://airflow.example/hook?token=abc",
+    "events": ["sync_start", "sync_end"],
+    "active": True,
+    "secret": "******",
+    "created_at": "2022-04-29T09:41:08.583Z",
+    "created_by": "_airworthy",
+}
+
+
+def test_a_whole_webhook():
+    read = Webhook.from_json(WEBHOOK)
+    assert (read.id, read.group_id, read.events) == ("program_quoth", "g", ("sync_start", "sync_end"))
+    assert (read.is_active, read.is_signed, read.created_by) == (True, True, "_airworthy")
+    assert read.created_at == datetime(2022, 4, 29, 9, 41, 8, 583000, tzinfo=UTC)
+
+
+def test_a_webhook_of_the_account_has_no_group_and_need_not_be_signed():
+    read = Webhook.from_json({"id": "w", "type": "account", "group_id": "", "secret": None})
+    assert read == Webhook(id="w", url="", events=(), is_active=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://airflow.example/hook?token=abc", "https://airflow.example/hook"),
+        ("https://user:pass@airflow.example:8443/a/b#part", "https://airflow.example:8443/a/b"),
+        ("https://airflow.example?token=a/b@c", "https://airflow.example"),
+        ("airflow.example/hook", "airflow.example/hook"),
+        ("", ""),
+    ],
+)
+def test_the_address_of_a_webhook_can_be_shown(url, address):
+    read = Webhook.from_json(WEBHOOK | {"url": url})
+    assert (read.url, read.address) == (url, address)
+    assert "token" not in repr(read)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"), [("id", None), ("events", "sync_end"), ("events", [1]), ("active", "yes")]
+)
+def test_a_wrong_webhook_names_the_field(field, wrong):
+    with pytest.raises(FivetranUnexpectedAnswer, match=f"'{field}'"):
+        Webhook.from_json(WEBHOOK | {field: wrong})
+
+
+def test_what_became_of_a_test_delivery():
+    said = {"succeed": False, "status": 503, "message": "Unavailable"}
+    assert WebhookTest.from_json(said) == WebhookTest(has_succeeded=False, status=503, message="Unavailable")
+    assert WebhookTest.from_json({"succeed": True}) == WebhookTest(
+        has_succeeded=True, status=None, message=""
+    )
