@@ -80,6 +80,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "With which Fivetran signs its webhooks, for the receiver in the api-server.",
                         "schema": {"type": ["string", "null"], "default": None, "format": "password"},
                     },
+                    "webhook_secret_previous": {
+                        "label": "Previous webhook secret",
+                        "description": "The secret before, accepted too while Fivetran changes over to a new one.",
+                        "schema": {"type": ["string", "null"], "default": None, "format": "password"},
+                    },
                 },
             }
         ],

@@ -33,6 +33,7 @@ from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.hook_webhooks import WebhookCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,10 +65,11 @@ _FORM_FIELDS = {
     "timeout": "Timeout (seconds)",
     "fallback_conn_id": "Fallback connection id",
     "webhook_secret": "Webhook secret",
+    "webhook_secret_previous": "Previous webhook secret",
 }
 
 
-class FivetranHook(BaseHook):
+class FivetranHook(WebhookCalls, BaseHook):
     """Talks to Fivetran's REST API with the key of an Airflow connection.
 
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
@@ -120,7 +122,7 @@ class FivetranHook(BaseHook):
         from wtforms import PasswordField, StringField  # noqa: PLC0415
 
         return {
-            name: (PasswordField if name.endswith("secret") else StringField)(label)
+            name: (PasswordField if "secret" in name else StringField)(label)
             for name, label in _FORM_FIELDS.items()
         }
 
