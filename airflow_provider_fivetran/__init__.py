@@ -44,6 +44,7 @@ def get_provider_info() -> dict[str, Any]:
         "asset-uris": _ASSET_URIS,
         "dataset-uris": _ASSET_URIS,  # as Airflow 2 calls them
         "plugins": [{"name": "fivetran", "plugin-class": f"{_PACKAGE}.plugin.FivetranPlugin"}],
+        "cli": [f"{_PACKAGE}.command_line.get_commands"],
         "extra-links": [f"{_PACKAGE}.links.FivetranConnectionLink"],
         "connection-types": [
             {

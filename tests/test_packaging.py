@@ -22,7 +22,7 @@ DISTRIBUTION = "airflow-provider-fivetran"
 PACKAGE = "airflow_provider_fivetran"
 PROMISED = {
     "hooks": {"FivetranHook"},
-    "operators": {"FivetranOperator", "FivetranResyncOperator"},
+    "operators": {"FivetranOperator", "FivetranResyncOperator", "FivetranWebhookOperator"},
     "sensors": {"FivetranSensor"},
     "triggers": set(),
     "assets": {"account_asset", "connection_asset", "failure_asset", "group_asset", "sync_record_of"},
@@ -56,6 +56,7 @@ def dotted_paths() -> list[str]:
     paths += [entry["hook-class-name"] for entry in info.get("connection-types", ())]
     paths += [entry["plugin-class"] for entry in info.get("plugins", ())]
     paths += [entry["class-name"] for entry in info.get("task-decorators", ())]
+    paths += info.get("cli", ())
     for entry in info.get("asset-uris", ()):
         paths += [entry[part] for part in ("handler", "factory", "to_openlineage_converter")]
     return paths

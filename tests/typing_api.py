@@ -20,7 +20,11 @@ from airflow_provider_fivetran.assets import (
 )
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncError, FivetranSyncFailed
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
+from airflow_provider_fivetran.operators import (
+    FivetranOperator,
+    FivetranResyncOperator,
+    FivetranWebhookOperator,
+)
 from airflow_provider_fivetran.retry_policy import FivetranRetryPolicy
 from airflow_provider_fivetran.sensors import FivetranSensor
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
@@ -85,6 +89,19 @@ FivetranOperator(task_id="sync", connector_id="c", schedule_type="cron")  # type
 FivetranResyncOperator(task_id="resync", connector_id="c")
 FivetranResyncOperator(task_id="resync", connector_id="c", scope={"shop": ["orders", "customers"]})
 
+FivetranWebhookOperator(task_id="webhook")
+FivetranWebhookOperator(
+    task_id="webhook",
+    state="present",
+    group_id="g",
+    url="https://airflow.example/fivetran/webhooks/fivetran_default",
+    events=["sync_end", "transformation_succeeded"],
+    fivetran_conn_id="fivetran_default",
+    fivetran_retry_limit=5,
+    fivetran_retry_delay=2,
+)
+FivetranWebhookOperator(task_id="webhook", state="gone")  # type: ignore[arg-type]
+
 # --- waiting for what others started --------------------------------------------------------------------
 
 FivetranSensor(task_id="wait", connector_id="c", mode="reschedule", timeout=3600)
@@ -123,6 +140,18 @@ assert_type(sync_record_of({}).connection_id, str)
 def paused_connections() -> list[str]:
     with FivetranHook("fivetran_default") as hook:
         return [connection.id for connection in hook.list_connections() if connection.paused]
+
+
+def tested_webhooks() -> list[str]:
+    with FivetranHook() as hook:
+        hook.create_webhook("https://airflow.example/hook", events=["sync_end"], group_id="g", active=False)
+        found = [webhook.id for webhook in hook.list_webhooks() if webhook.is_active]
+        for webhook_id in found:
+            hook.change_webhook(hook.get_webhook(webhook_id).id, events=["sync_end"])
+            hook.rotate_webhook_secret(webhook_id)
+            if not hook.test_webhook(webhook_id, "sync_end").has_succeeded:
+                hook.delete_webhook(webhook_id)
+        return found
 
 
 def start_and_wait(connection_id: str) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 __all__ = [
     "POLICIES",
     "ScheduleType",
+    "WebhookEvent",
     "WhenBroken",
     "WhenKilled",
     "WhenPaused",
@@ -23,6 +24,29 @@ WhenPaused: TypeAlias = Literal["fail", "unpause", "unpause_and_restore", "skip"
 WhenBroken: TypeAlias = Literal["try", "test", "fail"]
 WhenKilled: TypeAlias = Literal["leave", "stop"]
 ScheduleType: TypeAlias = Literal["manual", "auto"]
+
+# The events that Fivetran's pages on webhooks list, without those that they call deprecated. Transformations have
+# two sets of names, an older and a newer one; which of them an account takes is not documented.
+WebhookEvent: TypeAlias = Literal[
+    "sync_start",
+    "sync_end",
+    "connection_successful",
+    "connection_failure",
+    "create_connector",
+    "pause_connector",
+    "resume_connector",
+    "edit_connector",
+    "delete_connector",
+    "force_update_connector",
+    "resync_connector",
+    "resync_table",
+    "dbt_run_start",
+    "dbt_run_succeeded",
+    "dbt_run_failed",
+    "transformation_start",
+    "transformation_succeeded",
+    "transformation_failed",
+]
 
 # What each policy of a start allows.
 POLICIES: Mapping[str, tuple[str, ...]] = {

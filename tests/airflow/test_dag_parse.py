@@ -14,7 +14,9 @@ USES = """
 from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_fivetran.assets import connection_asset
-from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
+from airflow_provider_fivetran.operators import (
+    FivetranOperator, FivetranResyncOperator, FivetranWebhookOperator
+)
 from airflow_provider_fivetran.sensors import FivetranSensor
 
 with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
@@ -31,6 +33,7 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     sense = FivetranSensor(
         task_id="sense", connector_name="shop", destination_name="Warehouse", completed_after_time=by_name.output
     )
+    FivetranWebhookOperator(task_id="webhook", group_id="{{ var.value.group }}")
     by_name >> resync >> sense
     assert by_name.connector_id is None
 """
@@ -158,6 +161,7 @@ LIGHT = {
     "airflow_provider_fivetran.operators",
     "airflow_provider_fivetran.operators.resync",
     "airflow_provider_fivetran.operators.sync",
+    "airflow_provider_fivetran.operators.webhook",
     "airflow_provider_fivetran.sensors",
     "airflow_provider_fivetran.without_worker",
 }
@@ -201,7 +205,7 @@ def dag_bag(tmp_path, airflow_db):
 def test_a_dag_that_uses_everything_is_read(dag_bag):
     bag = dag_bag(USES.replace("POLICY", "queue"))
     assert bag.import_errors == {}
-    assert set(bag.dags["uses_fivetran"].task_dict) == {"by_name", "resync", "sense"}
+    assert set(bag.dags["uses_fivetran"].task_dict) == {"by_name", "resync", "sense", "webhook"}
 
 
 def test_a_wrong_policy_is_an_import_error_that_lists_what_is_allowed(dag_bag):

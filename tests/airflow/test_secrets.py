@@ -20,6 +20,7 @@ from cryptography.fernet import Fernet
 from airflow_provider_fivetran.simulator import Fault, Simulator, SyncPlan
 from raw_server import free_port
 from stories import Eavesdropper
+from webhook_receiver import listening
 
 ROOT = Path(__file__).parent.parent.parent
 SUPPORT = ROOT / "tests" / "support"
@@ -40,7 +41,7 @@ from airflow.sdk import dag, task
 from airflow_provider_fivetran.core import steps
 from airflow_provider_fivetran.core.protocol import Call
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.operators import FivetranOperator
+from airflow_provider_fivetran.operators import FivetranOperator, FivetranWebhookOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
 
 steps.REFUSAL_PATIENCE = timedelta(seconds=1)
@@ -74,6 +75,8 @@ def supervised():
         deferrable=True,
     )
 
+    FivetranWebhookOperator(task_id="webhook", url=RECEIVER, fivetran_conn_id="by_env")
+
     @task
     def troubles():
         for conn_id, connection_id in TROUBLES:
@@ -86,6 +89,14 @@ def supervised():
                 log.error("".join(shown.format()))
             else:
                 raise AssertionError(connection_id)
+
+        with FivetranHook("by_db") as hook:
+            try:
+                hook.create_webhook("http://127.0.0.1:1/nobody", events=["sync_end"])
+            except Exception as error:
+                log.exception("a webhook that cannot be")
+                shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+                log.error("".join(shown.format()))
 
         def mistaken(data):
             raise KeyError("a mistake in the midst of the provider")
@@ -128,6 +139,7 @@ STATES = {
     "refused_midway": "failed",
     "sensed": "success",
     "troubles": "failed",
+    "webhook": "success",
     "mistaken_trigger": "failed",
 }
 
@@ -243,6 +255,12 @@ def account():
         yield simulator
 
 
+@pytest.fixture
+def receiver():
+    with listening() as receiver:
+        yield receiver
+
+
 def connection(name, url, **fields):
     key, secret = KEYS[name]
     return {"conn_type": "fivetran", "login": key, "password": secret, "host": url} | fields
@@ -283,9 +301,9 @@ def environment(home, url):
 
 @pytest.mark.newest
 @pytest.mark.timeout(600)  # half a minute on a machine that has nothing else to do
-def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, capsys):
+def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, receiver, capsys):
     (tmp_path / "dags").mkdir()
-    source = DAGS.replace("in TROUBLES", f"in {TROUBLES!r}")
+    source = DAGS.replace("in TROUBLES", f"in {TROUBLES!r}").replace("RECEIVER", repr(receiver.url))
     (tmp_path / "dags" / "dags.py").write_text(source)
     with (tmp_path / "terminal.txt").open("wb") as terminal:
         done = subprocess.run(
@@ -306,6 +324,8 @@ def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, 
     for words in (
         "now using the key of 'spare'",
         "its task waits",
+        "was created; it leads to",
+        "a webhook that cannot be",
         "a mistake in the midst of the provider",
         *(f"{connection_id} with {conn_id}" for conn_id, connection_id in TROUBLES),
     ):
@@ -313,6 +333,8 @@ def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, 
     assert "a mistake of this program" in said
     assert any(".trigger." in path.name for path in logs)
     assert "FivetranSyncTrigger {'ticket'" in (tmp_path / "trigger_kwargs.txt").read_text()
+
+    assert receiver.arrivals[0].is_signed_with(KEYS["spare"][1])
 
     search = Search().of_home(tmp_path)
     with capsys.disabled():
