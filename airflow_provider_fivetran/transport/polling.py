@@ -12,7 +12,6 @@ import logging
 from contextlib import suppress
 from contextvars import Context
 from copy import copy
-from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -29,10 +28,11 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.models import Connection
 from airflow_provider_fivetran.core.protocol import Answer, next_page
+from airflow_provider_fivetran.transport.asks import Ask, group_of, with_breaths
 from airflow_provider_fivetran.transport.budget import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from airflow_provider_fivetran.core.protocol import Call, Page
@@ -72,8 +72,8 @@ BETWEEN_TRIES = 2.0
 REST_WHEN_LIMITED = 15.0
 # A wait whose time is over gives an answer on its way so much longer.
 GRACE = 10.0
-# The loop gets a breath after so many answers: each wait that is woken computes for half a millisecond.
-AT_A_TIME = 20
+# Who has news may go on undisturbed for so long: the sync history is read for it.
+HEAD_START = 0.1
 MOST_PAGES = 100
 LONGEST_SLEEP = 3600.0
 
@@ -84,35 +84,6 @@ class _BrokenError(Exception):
 
 class _NotSentError(Exception):
     """The call could not even be sent."""
-
-
-@dataclass(eq=False, slots=True)
-class _Ask:
-    """A wait that wants to look."""
-
-    look: Look
-    due: float
-    latest: float
-    answer: asyncio.Future[Answer[Connection] | None] = field(default_factory=asyncio.Future)
-
-    @property
-    def connection_id(self) -> str:
-        return self.look.call.connection_id or ""
-
-    @property
-    def pace(self) -> float:
-        return self.look.pace.total_seconds()
-
-    def is_due(self, now: float) -> bool:
-        return self.due <= now or self.latest <= now
-
-    def accepts(self, now: float) -> bool:
-        """Whether a free answer may come now."""
-        return not self.look.is_floor or self.is_due(now)
-
-    def is_due_soon(self, now: float) -> bool:
-        """Whether even an answer with nothing new is worth waking up for: so it joins the others for good."""
-        return self.is_due(now + self.pace / 2)
 
 
 class Poller:
@@ -129,7 +100,7 @@ class Poller:
     ) -> None:
         self._send = send
         self._requests_left = requests_left
-        self._asks: set[_Ask] = set()
+        self._asks: set[Ask] = set()
         self._budget = Budget(burst=BURST * GAP)
         self._polling: asyncio.Task[None] | None = None
         self._earlier = asyncio.Event()
@@ -192,18 +163,18 @@ class Poller:
 
     # --- when ---------------------------------------------------------------------------------------------
 
-    def _ask(self, look: Look) -> _Ask:
+    def _ask(self, look: Look) -> Ask:
         now, by_our_clock = _now(), utcnow()
         latest = now + _seconds(by_our_clock, look.latest)
         if look.due <= by_our_clock:
-            return _Ask(look, now + GATHER, latest)
+            return Ask(look, now + GATHER, latest)
         due = now + _seconds(by_our_clock, look.due)
         shown_at = self._shown_at.get(look.call.connection_id or "")
         if shown_at is not None:
             # Counted from the request, not from when its answer was judged: waits that were answered together stay
             # together.
             due = min(due, shown_at + look.pace.total_seconds())
-        return _Ask(look, due, latest)
+        return Ask(look, due, latest)
 
     def _time_of_next_round(self) -> float:
         """When the first is due; where the list serves, no sooner than the quickest of them wants it again."""
@@ -240,7 +211,7 @@ class Poller:
                 ask.answer.set_exception(_BrokenError())
         self._asks.clear()
 
-    async def _alone(self, ask: _Ask) -> None:
+    async def _alone(self, ask: Ask) -> None:
         """Let time pass until this wait may look, without a poller."""
         now = _now()
         self._next_alone = max(self._next_alone, now) + GAP_WITHOUT_LIST
@@ -248,9 +219,9 @@ class Poller:
 
     # --- what ---------------------------------------------------------------------------------------------
 
-    def _list_serves(self, asks: Sequence[_Ask] | set[_Ask], now: float) -> bool:
+    def _list_serves(self, asks: Sequence[Ask] | set[Ask], now: float) -> bool:
         """Whether the list is the cheaper way to answer those."""
-        pages, learnt_at = self._pages.get(_group(asks), (1, now))
+        pages, learnt_at = self._pages.get(group_of(asks), (1, now))
         if now > learnt_at + REST:
             pages = 1
         one_each = len(asks) <= FEW and self._budget.bears(len(asks), self._gap(len(asks), now), now)
@@ -271,7 +242,7 @@ class Poller:
         else:
             self._take_turns(hidden + shown, now)
 
-    def _take_turns(self, asks: Sequence[_Ask], now: float) -> None:
+    def _take_turns(self, asks: Sequence[Ask], now: float) -> None:
         """Let those who are due ask for themselves: one, those whose time is over, and more as the budget allows."""
         gap = self._gap(len(asks), now)
         due = sorted((ask for ask in asks if ask.is_due(now)), key=lambda ask: (ask.latest > now, ask.due))
@@ -282,7 +253,7 @@ class Poller:
             self._shown_at.pop(ask.connection_id, None)
             self._give(ask, None)
 
-    async def _read_list(self, asks: Sequence[_Ask], now: float) -> None:
+    async def _read_list(self, asks: Sequence[Ask], now: float) -> None:
         try:
             missing = await self._read_pages(asks, now)
         except FivetranError as error:
@@ -294,9 +265,9 @@ class Poller:
             self._list_failures = 0
             self._hide(missing, asks)
 
-    async def _read_pages(self, asks: Sequence[_Ask], now: float) -> set[str]:
+    async def _read_pages(self, asks: Sequence[Ask], now: float) -> set[str]:
         """Deliver what the list shows. What it does not show is returned."""
-        group = _group(asks)
+        group = group_of(asks)
         gap = self._gap(self._pages.get(group, (1, 0.0))[0], now)
         missing = {ask.connection_id for ask in asks}
         call: Call[Page[Row]] | None = list_connection_rows(group_id=group or None)
@@ -330,10 +301,10 @@ class Poller:
         except Exception as error:
             raise _NotSentError from error
 
-    async def _deliver(self, asks: Sequence[_Ask], rows: Mapping[str, Row], page: Answer[Page[Row]]) -> None:
+    async def _deliver(self, asks: Sequence[Ask], rows: Mapping[str, Row], page: Answer[Page[Row]]) -> None:
         arrived = _now()
         nothing_new = []
-        async for ask in _with_breaths(asks):
+        async for ask in with_breaths(asks):
             try:
                 found = Connection.from_json(rows[ask.connection_id])
             except FivetranUnexpectedAnswer:  # a look of its own will show whether that is the list's fault
@@ -344,15 +315,17 @@ class Poller:
             else:
                 self._show(ask, found, page)
         # Last: a sync that has ended must not wait until hundreds have heard that theirs go on.
-        async for ask, found in _with_breaths(nothing_new):
+        if len(nothing_new) < len(asks):
+            await asyncio.sleep(HEAD_START)
+        async for ask, found in with_breaths(nothing_new):
             if ask.is_due_soon(arrived):
                 self._show(ask, found, page)
 
-    def _show(self, ask: _Ask, found: Connection, page: Answer[Page[Row]]) -> None:
+    def _show(self, ask: Ask, found: Connection, page: Answer[Page[Row]]) -> None:
         self._shown_at[ask.connection_id] = self._listed_at
         self._give(ask, Answer(found, page.server_time, page.requests_left, shared=True))
 
-    def _hide(self, missing: set[str], asks: Sequence[_Ask]) -> None:
+    def _hide(self, missing: set[str], asks: Sequence[Ask]) -> None:
         """Remember what the list does not show: it may be gone, or hidden from this key. Single looks tell."""
         awaited = len({ask.connection_id for ask in asks})
         if 2 * len(missing) > awaited:
@@ -364,7 +337,7 @@ class Poller:
         self._hidden_until = {name: until for name, until in self._hidden_until.items() if until > now}
         self._hidden_until |= dict.fromkeys(missing, now + REST)
 
-    async def _fail(self, asks: Sequence[_Ask], error: FivetranError) -> None:
+    async def _fail(self, asks: Sequence[Ask], error: FivetranError) -> None:
         self._list_failures += 1
         refused = isinstance(error, FivetranUnauthorized)  # as each single look would be
         is_limited = isinstance(error, FivetranRateLimited)  # then it is known how long to hold
@@ -403,13 +376,13 @@ class Poller:
 
     # --- the answers, and what they cost ------------------------------------------------------------------
 
-    def _give(self, ask: _Ask, answer: Answer[Connection] | None) -> None:
+    def _give(self, ask: Ask, answer: Answer[Connection] | None) -> None:
         self._asks.discard(ask)
         if not ask.answer.done():
             ask.answer.set_result(answer)
 
-    async def _tell(self, asks: Sequence[_Ask], error: FivetranError) -> None:
-        async for ask in _with_breaths(asks):
+    async def _tell(self, asks: Sequence[Ask], error: FivetranError) -> None:
+        async for ask in with_breaths(asks):
             self._asks.discard(ask)
             if not ask.answer.done():
                 ask.answer.set_exception(copy(error))  # each notes in its own which connection it is about
@@ -426,20 +399,6 @@ class Poller:
         gap = max(LEAST_GAP, min(GAP, LONGEST_ROUND / max(requests, 1)))
         # Whoever sets a shorter pause wants it.
         return min([gap, *(ask.pace for ask in self._asks if ask.look.is_floor)])
-
-
-async def _with_breaths(items: Iterable[T]) -> AsyncIterator[T]:
-    """One after the other, so that the loop gets to those who have been told, and to everything else."""
-    for number, item in enumerate(items, start=1):
-        if number % AT_A_TIME == 0:
-            await asyncio.sleep(0)
-        yield item
-
-
-def _group(asks: Sequence[_Ask] | set[_Ask]) -> str:
-    """The group that all share, if they do."""
-    groups = {ask.look.group_id for ask in asks}
-    return groups.pop() if len(groups) == 1 else ""
 
 
 def _now() -> float:

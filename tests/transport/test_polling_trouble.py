@@ -184,7 +184,7 @@ def test_an_error_of_the_poller_itself_loses_no_wait(loop, monkeypatch, caplog):
     def broken(_asks):
         raise RuntimeError("a fault of this program")
 
-    monkeypatch.setattr(polling, "_group", broken)
+    monkeypatch.setattr(polling, "group_of", broken)
     account = Account(loop, named(20))
     fleet = waited(loop, account)
     assert all(isinstance(verdict, Succeeded) for verdict in fleet.verdicts.values())
@@ -361,7 +361,7 @@ def test_without_a_poller_the_waits_keep_to_a_common_budget(loop, monkeypatch):
     def broken(_asks):
         raise RuntimeError("a fault of this program")
 
-    monkeypatch.setattr(polling, "_group", broken)
+    monkeypatch.setattr(polling, "group_of", broken)
     account = Account(loop, named(300, end=1200))
     waited(loop, account)
     assert sum(when < 1200 for when in account.times("look")) < 1.2 * 1200 / polling.GAP_WITHOUT_LIST
