@@ -76,6 +76,11 @@ $(BENCH)/.installed: $(STAMP)
 	@$(UV) pip install --quiet --python $(BENCH)/bin/python --constraint constraints.txt --editable '.[bench,simulator]'
 	@touch $@
 
+.PHONY: landings
+landings: $(STAMP)  ## a real Airflow whose DAGs run when data lands, with restarts in between, six minutes; ARGS="--kill"
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group live
+	@exec $(BIN)/python tests/live/landings.py $(ARGS)
+
 .PHONY: bench
 bench: $(BENCH)/.installed  ## many waits, ours and a peer's, about an hour; ARGS="--load quick,mix --counts 1,10,100 --only ours"
 	@exec $(BENCH)/bin/python -m benchmarks $(ARGS)
