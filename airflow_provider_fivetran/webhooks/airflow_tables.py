@@ -16,6 +16,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_fivetran.airflow_connection import WEBHOOK_SECRETS
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.asset_uris import host_of
 from airflow_provider_fivetran.core.protocol import base_url_of
@@ -42,7 +43,6 @@ CLAIM = "fivetran_emitted:"
 OLDEST_TOLD = timedelta(days=7)
 CLAIMS_KEPT = OLDEST_TOLD + timedelta(days=1)
 BETWEEN_PRUNINGS = timedelta(hours=1)
-SECRETS = ("webhook_secret", "webhook_secret_previous")
 
 # SQLite answers "locked" and PostgreSQL ends deadlocks: both pass.
 TRIES = 4
@@ -120,7 +120,7 @@ class AirflowTables:
         except (PermissionError, ValueError):
             _log.warning("Webhooks for Airflow connection %s are refused: it cannot be used", conn_id)
             return None
-        values = [extra.get(name) for name in SECRETS] if isinstance(extra, dict) else []
+        values = [extra.get(name) for name in WEBHOOK_SECRETS] if isinstance(extra, dict) else []
         secrets = tuple(value for value in values if isinstance(value, str) and value)
         if conn.conn_type not in {"fivetran", "", None} or not secrets:
             return None
