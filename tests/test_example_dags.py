@@ -19,13 +19,12 @@ import pytest
 from packaging.version import Version
 
 import airflow_home
-from airflow_provider_fivetran.assets import connection_asset, sync_record_of
+from airflow_provider_fivetran.assets import connection_asset, failure_asset, sync_record_of
+from airflow_provider_fivetran.core.verdicts import SyncRecord
 from airflow_provider_fivetran.simulator import Simulator, SyncPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from airflow_provider_fivetran.core.verdicts import SyncRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "example_dags"
@@ -45,6 +44,7 @@ SHAPES = {
     "fivetran_many_connections": {"connections_in_use": {"sync"}, "sync": {"report"}, "report": set()},
     "fivetran_land_two_sources": {"sync_web_shop": set(), "sync_card_payments": set()},
 }
+NEED_WATCHERS = {"fivetran_watched_then_dbt", "fivetran_incident"}
 STAGING = {f"dbt.stg_{name}_run" for name in ("customers", "orders", "payments")}
 MARTS = {"dbt.customer_orders_run", "dbt.daily_revenue_run"}
 newest = pytest.mark.newest
@@ -169,7 +169,25 @@ def test_each_example_says_at_its_top_what_it_shows_and_names_its_dag_after_its_
 
 def test_no_example_is_left_without_a_look() -> None:
     with_dbt = {"fivetran_then_dbt", "fivetran_two_syncs_then_dbt", "fivetran_assets_then_dbt"}
-    assert {path.stem for path in FILES} == {*SHAPES, *with_dbt}
+    assert {path.stem for path in FILES} == {*SHAPES, *with_dbt, *NEED_WATCHERS}
+
+
+@newest
+def test_an_incident_is_opened_for_what_went_wrong_and_not_for_what_was_put_off() -> None:
+    with _in_dags_folder("fivetran_incident") as dag:
+        assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == {
+            "what_went_wrong": {"open_incident"},
+            "open_incident": set(),
+        }
+        [asset] = dag.schedule
+        assert asset.uri == failure_asset().uri
+        records = [
+            SyncRecord(connection_id="c", status=status, link="https://x").to_json()
+            for status in ("failed", "rescheduled", "cancelled")
+        ]
+        events = {asset: [{"from_trigger": True, "payload": record} for record in records]}
+        found = dag.get_task("what_went_wrong").python_callable(triggering_asset_events=events)
+    assert [record["status"] for record in found] == ["failed", "cancelled"]
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
@@ -186,6 +204,7 @@ def test_an_example_imports_and_has_its_shape(name: str) -> None:
         ("fivetran_then_dbt", {"sync_shop"}),
         ("fivetran_two_syncs_then_dbt", {"sync_orders", "sync_payments"}),
         ("fivetran_assets_then_dbt", {"say_what_has_landed"}),
+        ("fivetran_watched_then_dbt", set()),
     ],
 )
 def test_every_model_waits_for_the_syncs_and_the_tests_wait_for_every_model(
@@ -206,7 +225,8 @@ def test_airflow_does_not_take_the_demo_or_the_dbt_project_for_dags(tmp_path: Pa
 
 
 def test_importing_the_examples_sends_nothing_and_loads_no_http_library() -> None:
-    names = [str(path) for path in FILES if path.stem not in WITH_DBT]
+    left_out = WITH_DBT if _airflow() >= Version("3") else WITH_DBT | NEED_WATCHERS
+    names = [str(path) for path in FILES if path.stem not in left_out]
     program = (
         "import runpy, socket, sys\n"
         "def refuse(*args): raise AssertionError('a request while a DAG is imported')\n"
