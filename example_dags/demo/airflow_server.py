@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 USER = "admin"
 LINES_OF_LOG, LONGEST_LINE = 20, 300
+# Airflow reads it from its home: DAGs run when asked to or when data lands, not by the clock.
+SETTINGS = """
+from airflow.sdk.definitions.timetables.simple import NullTimetable
+
+
+def dag_policy(dag):
+    if dag.timetable.asset_condition is None:
+        dag.timetable = NullTimetable()
+"""
 COMPONENTS = {
     "API server": ["api-server"],
     "scheduler": ["scheduler", "--skip-serve-logs"],
@@ -79,7 +88,6 @@ class Airflow:
             "AIRFLOW__COSMOS__CACHE_DIR": str(scratch / "cosmos"),
             "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
-            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",  # DAGs run when asked to, not on their schedules
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
             "NO_PROXY": _with(LOOPBACK, os.environ.get("NO_PROXY", "")),
@@ -97,6 +105,8 @@ class Airflow:
     def start(self, env: Mapping[str, str]) -> None:
         """Prepare the database and start the components; they can be used after :meth:`wait_until_ready`."""
         self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "config").mkdir(exist_ok=True)
+        (self.home / "config" / "airflow_local_settings.py").write_text(SETTINGS)
         self._passwords_file.touch(mode=0o600)
         self._passwords_file.write_text(json.dumps({USER: self.password}))
         airflow = [sys.executable, "-m", "airflow"]
