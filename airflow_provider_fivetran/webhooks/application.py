@@ -122,9 +122,9 @@ class Receiver:
     async def _authenticate(self, conn_id: str, body: bytes, signature: str) -> Sender:
         try:
             sender = await self._keyring.sender(conn_id)
-        except Exception:  # noqa: BLE001  # whatever it was, the same is answered for every id, known or not
-            _log.debug("Airflow connections cannot be read", exc_info=True)
-            raise Refused(503, "Airflow's connections cannot be read") from None
+        except Exception as error:  # whatever it was, the same is answered for every id, known or not
+            message = "Airflow's connections cannot be read"
+            raise Refused(503, message, why=f"{message} ({type(error).__name__})") from error
         if is_signed(body, signature, sender.secrets if sender else ()) and sender is not None:
             return sender
         whose = f"Airflow connection {sender.conn_id!r}" if sender else "an unknown one or one without"

@@ -110,6 +110,13 @@ def test_an_asset_with_a_watcher_of_ours_is_left_to_it_and_nudged(tables, accoun
     assert state(watched)["fivetran_nudge"] != before["fivetran_nudge"]
 
 
+def test_a_watcher_is_known_by_the_path_that_airflow_keeps_of_its_trigger():
+    from airflow_provider_fivetran.triggers import FivetranSyncEndedTrigger
+
+    path, _ = FivetranSyncEndedTrigger("speak_menial").serialize()
+    assert module.WATCHER == path == OURS
+
+
 def test_a_watcher_of_somebody_else_changes_nothing(tables, account):
     asset_id = asset(account.uri("speak_menial"), watcher="somebody.else.Trigger")
     assert tell(tables, account).emitted == 1
