@@ -18,7 +18,7 @@ HEADER = "X-Fivetran-Signature-256"
 MOST_SECRETS = 2
 
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64}")
-# Stands in for a secret that there is not, so that a missing one takes as long as a wrong one.
+# Stands in for a secret that there is not, so that a missing one takes as long as a wrong one. Nobody knows it.
 _NOBODYS = secrets.token_bytes(32)
 
 
@@ -42,5 +42,5 @@ def is_signed(body: bytes, signature: str, known: Sequence[str]) -> bool:
     for place in range(MOST_SECRETS):
         secret = known[place].encode() if place < len(known) else b""
         right = hmac.new(secret or _NOBODYS, body, sha256).hexdigest().encode()
-        fits |= hmac.compare_digest(right, claimed) and secret != b""
+        fits |= hmac.compare_digest(right, claimed)
     return fits

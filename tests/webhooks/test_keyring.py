@@ -124,6 +124,21 @@ async def test_one_that_had_a_secret_is_never_rationed(clock):
     assert await ring.sender("in_vault") is None
 
 
+async def test_one_that_lost_its_secret_is_a_stranger_again(clock):
+    connections = Connections(elsewhere={"in_vault": "s"})
+    ring = keyring(connections, clock)
+    await ring.sender("in_vault")
+    connections.secrets.clear()
+    clock.now += FRESH_FOR
+    await ring.sender("in_vault")
+    clock.now += FRESH_FOR
+    for number in range(100):
+        await ring.sender(f"guess_{number}")
+    before = len(connections.asked)
+    assert await ring.sender("in_vault") is None
+    assert len(connections.asked) == before
+
+
 async def test_what_strangers_leave_behind_is_forgotten(clock):
     connections = Connections({"fivetran"}, elsewhere={})
     ring = keyring(connections, clock)

@@ -326,6 +326,14 @@ def test_where_connections_cannot_be_read_known_and_unknown_are_answered_alike(t
         assert time.monotonic() - begin < 4
 
 
+def test_the_time_for_an_answer_is_for_all_of_it(tables, account):
+    with stuck(tables, "declared", secret=20, answer=0.5) as (_, door):
+        begin = time.monotonic()
+        answer = door.post(account.conn_id, delivery())
+        assert answer_of(answer) == (503, {"message": "Airflow's database takes too long"})
+        assert time.monotonic() - begin < 5
+
+
 def test_fivetran_is_answered_before_it_gives_up():
     patience = Patience()
     assert patience.body < patience.answer < 10

@@ -275,6 +275,23 @@ def test_a_connection_that_does_not_exist_is_nobody(tables):
     assert tables.sender("nobody_made_this") is None
 
 
+def test_a_connection_that_is_there_but_cannot_be_read_is_not_called_unknown(tables):
+    """Airflow says "not found" of it, as it does when its database is gone."""
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        broken = Connection(conn_id="broken_fivetran", conn_type="fivetran")
+        broken._extra, broken.is_extra_encrypted = "encrypted with a key that is lost", True
+        session.add(broken)
+    try:
+        with pytest.raises(RuntimeError, match="could not read"):
+            tables.sender("broken_fivetran")
+    finally:
+        with create_session() as session:
+            session.delete(session.query(Connection).filter_by(conn_id="broken_fivetran").one())
+
+
 def test_connections_of_the_database_and_of_the_environment_are_declared(tables, account):
     from airflow.models.connection import Connection
     from airflow.utils.session import create_session
