@@ -12,7 +12,7 @@ from airflow_provider_fivetran.core.decision import HISTORY_LAG
 from airflow_provider_fivetran.core.endpoints import get_sync_history
 from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.history import REACH
-from airflow_provider_fivetran.core.landings import Watermark, by_timestamps, in_history, trace_of
+from airflow_provider_fivetran.core.landings import SAME_END, Watermark, by_timestamps, in_history, trace_of
 from airflow_provider_fivetran.core.protocol import next_page
 from airflow_provider_fivetran.transport.listing import Scope
 
@@ -73,7 +73,7 @@ class Watch:
     _mark: Watermark | None = None
     _remembered: datetime | None = None
     _traces: dict[str, Trace] = field(default_factory=dict)
-    _doubtful_since: dict[str, datetime] = field(default_factory=dict)
+    _doubts: dict[str, tuple[Trace, datetime]] = field(default_factory=dict)
     _without_history: set[str] = field(default_factory=set)
     _trouble: str | None = None
     _missing: frozenset[str] = frozenset()
@@ -84,9 +84,12 @@ class Watch:
         with self.listing.watching(self.scope):
             while True:
                 news, clear_until = await self._news()
+                if news:
+                    await self._learn_what_others_told()
                 for record in news:
-                    yield record
-                    self._mark = self._mark.with_told(record) if self._mark else None
+                    if self._mark is not None and not self._mark.has(record):
+                        yield record
+                        self._mark = self._mark.with_told(record)
                 if news:
                     await self._settled()
                 await self._move_on(clear_until)
@@ -171,7 +174,10 @@ class Watch:
             self._settle(found)
             return list(by_timestamps(found, mark, at, failures=self.failures))
         news = list(in_history(found, entries, mark, failures=self.failures))
-        since = self._doubtful_since.setdefault(found.id, at)
+        trace, since = self._doubts.get(found.id, (None, at))
+        if trace != self._trace(found):
+            since = at
+        self._doubts[found.id] = (self._trace(found), since)
         explained = latest is None or latest <= mark.until or _shows(entries, latest)
         if explained and (not self.failures or any(e.ended_at and e.ended_at > mark.until for e in entries)):
             self._settle(found)
@@ -184,7 +190,7 @@ class Watch:
         return news
 
     def _settle(self, found: Connection) -> None:
-        self._doubtful_since.pop(found.id, None)
+        self._doubts.pop(found.id, None)
         self._traces[found.id] = self._trace(found)
 
     async def _history(
@@ -220,6 +226,12 @@ class Watch:
             log.exception("what was told before cannot be read: syncs that ended before now are not told")
             return None
 
+    async def _learn_what_others_told(self) -> None:
+        """While this triggerer stood still, another one may have taken the watcher over."""
+        stored = Watermark.from_json(await self._recalled())
+        if stored is not None and self._mark is not None:
+            self._mark = self._mark.with_all_of(stored)
+
     async def _settled(self) -> None:
         """Remember what was told, once Airflow has it, or at the last moment."""
         try:
@@ -254,4 +266,4 @@ class Watch:
 
 
 def _shows(entries: list[SyncHistoryEntry], end: datetime) -> bool:
-    return any(e.ended_at is not None and abs(e.ended_at - end) <= timedelta(seconds=1) for e in entries)
+    return any(e.ended_at is not None and abs(e.ended_at - end) < SAME_END for e in entries)

@@ -26,7 +26,7 @@ Trace: TypeAlias = tuple[object, ...]
 
 # An end may show itself so late: what is told is remembered for as long.
 OVERLAP = timedelta(minutes=3)
-# A time in the history and a timestamp of the same end may differ by so much.
+# A time in the history and a timestamp of the same end differ by less.
 SAME_END = timedelta(seconds=1)
 
 
@@ -48,7 +48,7 @@ class Watermark:
             return True
         # Where one of the two has no id, they are the same if they ended together.
         return any(
-            key.startswith(every) and abs(at - ended_at) <= SAME_END and (key == every or not record.sync_id)
+            key.startswith(every) and abs(at - ended_at) < SAME_END and (key == every or not record.sync_id)
             for key, at in self.told.items()
         )
 
@@ -58,6 +58,10 @@ class Watermark:
             return self
         name = f"{record.connection_id}/{record.sync_id or ''}"
         return replace(self, told={**self.told, name: record.ended_at})
+
+    def with_all_of(self, other: Watermark) -> Watermark:
+        """The same, with what another process has told meanwhile."""
+        return Watermark(max(self.until, other.until), {**self.told, **other.told})
 
     def moved_to(self, until: datetime) -> Watermark:
         """The same, now that nothing that ended before this time is still to be told."""

@@ -257,7 +257,7 @@ def test_many_watchers_share_one_request_a_look(loop, count, monkeypatch):
         await asyncio.gather(*(watch() for watch in watches))
 
     run(loop, all_of_them())
-    assert fivetran.requests.total() <= 900 / 15 + 2
+    assert fivetran.requests.total() <= 900 / 15 + 5  # the first three began before there were many
 
 
 def test_a_key_that_may_not_list_reads_each_connection(loop):
@@ -290,6 +290,19 @@ def test_after_a_restart_what_ended_meanwhile_is_told_and_nothing_twice(loop):
     assert names(second) == ["b-100", "a-100", "a-500"]
 
 
+def test_one_that_stood_still_does_not_repeat_what_its_successor_has_told(loop):
+    fivetran, store = Busy(loop, {"a": [(20, 40, "well"), (700, 720, "well")]}), Kept()
+    stalled, watch_stalled = watching(fivetran, 900, "a", store=store, interval=600.0)
+    successor, watch_on = watching(fivetran, 500, "a", store=store)
+
+    async def both():
+        await asyncio.gather(watch_stalled(), watch_on())
+
+    run(loop, both())
+    assert names(successor) == ["a-20"]
+    assert names(stalled) == []
+
+
 def test_a_quiet_watcher_hardly_writes(loop):
     store = Kept()
     told_by(Busy(loop, {"a": []}), 7200, "a", store=store)
@@ -313,7 +326,7 @@ def test_a_store_that_fails_stops_nothing(loop, caplog):
 @given(
     ends=st.lists(st.integers(30, 2900), max_size=12, unique=True),
     restarts=st.lists(st.integers(20, 2800), max_size=4, unique=True),
-    lag=st.sampled_from([0, 5, 40]),
+    lag=st.sampled_from([0, 5, 40, 100]),
 )
 def test_however_often_it_is_restarted_each_end_is_told_exactly_once(ends, restarts, lag):
     """As long as a restart does not come within the two seconds that Airflow takes to keep an event."""
