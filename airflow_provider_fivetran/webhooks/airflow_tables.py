@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.asset_uris import Subject
     from airflow_provider_fivetran.webhooks.deliveries import SyncEnded
 
-__all__ = ["CLAIMS_KEPT", "NUDGE", "OLDEST_TOLD", "AirflowTables", "is_airflow_new_enough"]
+__all__ = ["CLAIMS_KEPT", "OLDEST_TOLD", "AirflowTables", "is_airflow_new_enough"]
 
 T = TypeVar("T")
 
-# A watcher of ours on an asset emits the asset's events; the receiver only wakes it.
+# A watcher of ours on an asset emits the asset's events.
 WATCHER = "airflow_provider_fivetran.triggers.FivetranSyncEndedTrigger"
-NUDGE = "fivetran_nudge"
 CLAIM = "fivetran_emitted:"
 # Fivetran tries to deliver for a day. What is told later than OLDEST_TOLD is refused, so that a claim that is gone
 # is never needed again.
@@ -73,7 +72,7 @@ class Told:
 
     emitted: int = 0
     repeated: int = 0
-    nudged: int = 0
+    watched: int = 0
 
 
 class AirflowTables:
@@ -142,13 +141,13 @@ class AirflowTables:
         """Let Airflow know of the end of a sync.
 
         Every asset that stands for it, and that some DAG knows, gets one event, at most once whatever is delivered
-        how often and to how many api-servers; one with a watcher of ours is left to that, which is woken.
+        how often and to how many api-servers; one with a watcher of ours is left to that.
 
         :raises Exception: the database did not take all of it. What it took stays, and is not repeated when the
             same is told again.
         """
         found = _persistently(lambda session: self._find(session, ended.subjects(sender.host)))
-        counts = {"emitted": 0, "repeated": 0, "nudged": 0}
+        counts = {"emitted": 0, "repeated": 0, "watched": 0}
         # One transaction each, so that one that fails keeps nothing from the others.
         failed: Exception | None = None
         for asset in found:
@@ -159,7 +158,6 @@ class AirflowTables:
                 failed = error
         if failed is not None:
             raise failed
-        self._wake_waits(sender)
         self._prune()
         return Told(**counts)
 
@@ -185,21 +183,13 @@ class AirflowTables:
 
     def _tell_one(self, asset: Found, ended: SyncEnded) -> str:
         if asset.is_watched:
-            _persistently(lambda session: self._nudge(session, asset))
-            return "nudged"
+            return "watched"
         afterwards: list[Callable[[], None]] = []
         if not _persistently(lambda session: self._emit(session, asset, ended, afterwards)):
             return "repeated"
         for listener in afterwards:
             listener()
         return "emitted"
-
-    @staticmethod
-    def _nudge(session: Session, asset: Found) -> None:
-        from airflow.state import AssetScope, get_state_backend  # noqa: PLC0415
-
-        # By way of the backend, which is where Airflow looks when the watcher asks.
-        get_state_backend().set(AssetScope(asset_id=asset.id), NUDGE, json.dumps(_now()), session=session)
 
     @staticmethod
     def _emit(session: Session, asset: Found, ended: SyncEnded, afterwards: list[Callable[[], None]]) -> bool:
@@ -230,20 +220,6 @@ class AirflowTables:
             # Somebody deleted the asset meanwhile; its state goes with it.
             session.rollback()
         return event is not None
-
-    @staticmethod
-    def _wake_waits(sender: Sender) -> None:
-        """Let those who wait on this Airflow connection look sooner. They look in any case: failing is no harm."""
-        from airflow.models.variable import Variable  # noqa: PLC0415
-
-        name = f"{NUDGE}_{sender.conn_id}"
-        about = "Set by the receiver of Fivetran's webhooks whenever a sync ends."
-        try:
-            _persistently(
-                lambda session: Variable.set(name, json.dumps(_now()), description=about, session=session)
-            )
-        except Exception:  # noqa: BLE001
-            _log.warning("The variable %s could not be set; waits notice the end a little later", name)
 
     def _prune(self) -> None:
         """Forget, once in a while, what was emitted so long ago that nobody tells it again."""

@@ -162,7 +162,7 @@ class Receiver:
         record = ended.record
         _log.info(
             "Fivetran connection %s, sync %s: %s. Events: %d new, %d had before, %d left to watchers.",
-            *(record.connection_id, record.sync_id, record.status, told.emitted, told.repeated, told.nudged),
+            *(record.connection_id, record.sync_id, record.status, told.emitted, told.repeated, told.watched),
         )
         return "received"
 

@@ -39,7 +39,7 @@ def test_a_success_is_told_to_its_connection_its_group_and_the_account(tables, a
     ]
     ended = read_delivery(delivery())
     outcome = tables.tell(ended, sender(account))
-    assert (outcome.emitted, outcome.repeated, outcome.nudged) == (3, 0, 0)
+    assert (outcome.emitted, outcome.repeated, outcome.watched) == (3, 0, 0)
     assert [events(asset_id) for asset_id in told] == [[ended.record.to_json()]] * 3
     assert [events(asset_id) for asset_id in others] == [[]] * 5
 
@@ -97,17 +97,13 @@ def test_a_sync_that_is_put_off_and_then_fails_is_told_twice(tables, account):
     assert [event["status"] for event in events(asset_id)] == ["rescheduled", "failed"]
 
 
-def test_an_asset_with_a_watcher_of_ours_is_left_to_it_and_nudged(tables, account):
+def test_an_asset_with_a_watcher_of_ours_is_left_to_it(tables, account):
     watched = asset(account.uri("speak_menial"), watcher=OURS)
     plain = asset(account.uri("account"))
     outcome = tell(tables, account)
-    assert (outcome.emitted, outcome.nudged) == (1, 1)
+    assert (outcome.emitted, outcome.watched) == (1, 1)
     assert (len(events(watched)), len(events(plain))) == (0, 1)
-    before = state(watched)
-    assert list(before) == ["fivetran_nudge"]
-    assert set(json.loads(before["fivetran_nudge"])) == {"at"}
-    tell(tables, account)
-    assert state(watched)["fivetran_nudge"] != before["fivetran_nudge"]
+    assert state(watched) == {}
 
 
 def test_a_watcher_is_known_by_the_path_that_airflow_keeps_of_its_trigger():
@@ -121,15 +117,6 @@ def test_a_watcher_of_somebody_else_changes_nothing(tables, account):
     asset_id = asset(account.uri("speak_menial"), watcher="somebody.else.Trigger")
     assert tell(tables, account).emitted == 1
     assert len(events(asset_id)) == 1
-
-
-def test_waits_are_woken_whether_or_not_there_is_an_asset(tables, account):
-    from airflow.models.variable import Variable
-
-    tell(tables, account)
-    first = Variable.get(f"fivetran_nudge_{account.conn_id}", deserialize_json=True)
-    tell(tables, account)
-    assert Variable.get(f"fivetran_nudge_{account.conn_id}", deserialize_json=True)["at"] > first["at"]
 
 
 @pytest.mark.parametrize("senders", [2, 8])
