@@ -135,8 +135,20 @@ class Page(Generic[T]):
 
     @classmethod
     def reader(cls, read: Callable[[Json], T]) -> Callable[[Json], Page[T]]:
-        """Make a reader of pages out of a reader of items."""
-        return lambda data: cls(records(data, "items", read), maybe_text(data, "next_cursor") or None)
+        """Make a reader of pages out of a reader of items.
+
+        Fivetran says of nothing that it is nothing: a page without a list is no empty page, but one that something
+        on the way has lost, and whoever took it for empty would take a sync for one that never was.
+        """
+
+        def page_of(data: Json) -> Page[T]:
+            if data.get("items") is None:
+                raise FivetranUnexpectedAnswer(
+                    "Fivetran answered without the list ('items') that was asked for"
+                )
+            return cls(records(data, "items", read), maybe_text(data, "next_cursor") or None)
+
+        return page_of
 
 
 def next_page(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:

@@ -246,8 +246,14 @@ def test_a_repeated_cursor_is_the_end():
     assert next_page(following, page("b", "again")) is None
 
 
-def test_a_page_without_items_is_empty():
+def test_a_page_with_no_items_is_empty():
     assert page() == Page((), None)
+
+
+@pytest.mark.parametrize("body", [{}, {"data": None}, {"data": {}}, {"data": {"items": None}}])
+def test_a_page_that_lacks_its_list_is_not_taken_for_an_empty_one(body):
+    with pytest.raises(errors.FivetranUnexpectedAnswer, match="without the list"):
+        read(list_groups(), body=body)
 
 
 @pytest.mark.parametrize(
