@@ -197,9 +197,18 @@ class Judge:
         return f"{verdict} ({record['sync_id']}, {record['ended_at']}), but the truth is {_words(truth)}"
 
     def _triggered_in_vain(self, task: Task, errand: Errand, attempt: Try) -> bool:
-        """Whether Fivetran took its trigger and started nothing, as it does where the connection is paused."""
-        return not errand.ours(attempt.ended) and any(
-            request.method == "POST" and request.at <= attempt.ended for request in self._asked(task, errand)
+        """Whether Fivetran took its trigger and started nothing, as it does where the connection is paused.
+
+        A person who clears a task whose sync has ended wants another one: that trigger may be in vain too.
+        """
+        ours = errand.ours(attempt.ended)
+        cleared = any(earlier.was_cleared for earlier in errand.tries)
+        if ours and not (cleared and all(run.ended_at is not None for run in ours)):
+            return False
+        over = max((run.ended_at for run in ours if run.ended_at is not None), default=errand.began)
+        return any(
+            request.method == "POST" and over <= request.at <= attempt.ended
+            for request in self._asked(task, errand)
         )
 
     def _awaited(self, task: Task, errand: Errand, attempt: Try) -> list[Run]:
