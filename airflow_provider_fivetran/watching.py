@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_fivetran.core.cadence import pause_for_the_budget
 from airflow_provider_fivetran.core.decision import HISTORY_LAG
 from airflow_provider_fivetran.core.endpoints import get_sync_history
-from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.errors import FivetranError, FivetranForbidden, FivetranNotFound
 from airflow_provider_fivetran.core.history import REACH
 from airflow_provider_fivetran.core.landings import SAME_END, Watermark, by_timestamps, in_history, trace_of
 from airflow_provider_fivetran.core.protocol import next_page
@@ -40,6 +41,8 @@ REMEMBER_EVERY = timedelta(minutes=10)
 # Most syncs began so shortly before their end; where the history shows none, it is read as far as it reaches.
 USUAL_REACH = timedelta(hours=24)
 MOST_HISTORY_PAGES = 12
+# A history that cannot be read for so long is done without for that end.
+UNREADABLE_FOR = timedelta(minutes=30)
 # Syncs that ended together are looked up so many at a time.
 AT_ONCE = 8
 
@@ -75,12 +78,11 @@ class Watch:
     _traces: dict[str, Trace] = field(default_factory=dict)
     _doubts: dict[str, tuple[Trace, datetime]] = field(default_factory=dict)
     _without_history: set[str] = field(default_factory=set)
-    _trouble: str | None = None
     _missing: frozenset[str] = frozenset()
 
     async def ends(self) -> AsyncIterator[SyncRecord]:
         """Each sync that ends, once, for ever."""
-        self._mark = Watermark.from_json(await self._recalled())
+        await self._recall()
         with self.listing.watching(self.scope):
             while True:
                 news, clear_until = await self._news()
@@ -98,7 +100,9 @@ class Watch:
     async def _pass_time(self) -> None:
         """Until the next look: at the same moment for all whose interval is the same."""
         now = asyncio.get_running_loop().time()
-        await asyncio.sleep(self.interval - now % self.interval)
+        for_the_budget = pause_for_the_budget(1, self.listing.requests_left).total_seconds()
+        interval = max(self.interval, for_the_budget)
+        await asyncio.sleep(interval - now % interval)
 
     async def _move_on(self, clear_until: datetime | None) -> None:
         """Nothing that ended before this time is still to be told."""
@@ -112,10 +116,8 @@ class Watch:
         """What is to be told, and up to when that is all; ``None``: that is not clear yet."""
         try:
             shown = await self.listing.read(self.scope, self.interval / 2)
-        except FivetranError as error:
-            self._say_trouble(f"cannot read Fivetran at the moment, asking again: {error}")
+        except FivetranError:  # which has been said, once for all watchers
             return [], None
-        self._say_trouble(None)
         self._say_missing(shown)
         if self._mark is None:  # what ended before anybody watched is no news
             self._mark = Watermark(shown.at)
@@ -137,16 +139,17 @@ class Watch:
         return trace_of(connection, failures=self.failures)
 
     def _has_news(self, name: str, found: Connection) -> bool:
-        trace = self._trace(found)
-        if self._traces.get(name) == trace:
+        trace, before = self._trace(found), self._traces.get(name)
+        if before == trace:
             return False
-        if self.failures and found.is_syncing:  # its end will be the news
+        if before is None:
+            may_be = self._may_have_ended_since(found)
+        else:
+            # That a sync begins is none; but one that failed may be followed by the next at once.
+            may_be = not (self.failures and found.is_syncing) or before[0] != trace[0]
+        if not may_be:
             self._traces[name] = trace
-            return False
-        if name not in self._traces and not self._may_have_ended_since(found):
-            self._traces[name] = trace
-            return False
-        return True
+        return may_be
 
     def _may_have_ended_since(self, found: Connection) -> bool:
         """Whether a connection that is seen for the first time may have ended after what was told before."""
@@ -162,32 +165,37 @@ class Watch:
         if mark is None:
             return []
         latest = found.failed_at if self.failures else found.succeeded_at
-        entries: list[SyncHistoryEntry] | None = None
-        if found.id not in self._without_history:
-            try:
-                entries = await self._history(found, at, latest)
-            except FivetranError as error:
-                if not error.permanent:
-                    return []
-                self._without_history.add(found.id)
-        if entries is None:
-            self._settle(found)
-            return list(by_timestamps(found, mark, at, failures=self.failures))
+        since = self._doubtful_since(found, at)
+        if found.id in self._without_history:
+            return self._settled_by_timestamps(found, mark, at)
+        try:
+            entries = await self._history(found, at, latest)
+        except (FivetranForbidden, FivetranNotFound):  # this account or key has none
+            self._without_history.add(found.id)
+            return self._settled_by_timestamps(found, mark, at)
+        except FivetranError:
+            return [] if at < since + UNREADABLE_FOR else self._settled_by_timestamps(found, mark, at)
         news = list(in_history(found, entries, mark, failures=self.failures))
-        trace, since = self._doubts.get(found.id, (None, at))
-        if trace != self._trace(found):
-            since = at
-        self._doubts[found.id] = (self._trace(found), since)
         explained = latest is None or latest <= mark.until or _shows(entries, latest)
         if explained and (not self.failures or any(e.ended_at and e.ended_at > mark.until for e in entries)):
             self._settle(found)
         elif at >= since + HISTORY_LAG:  # the history lags too far behind to be waited for
-            self._settle(found)
-            told = mark
             for record in news:
-                told = told.with_told(record)
-            news += by_timestamps(found, told, at, failures=self.failures)
+                mark = mark.with_told(record)
+            news += self._settled_by_timestamps(found, mark, at)
         return news
+
+    def _doubtful_since(self, found: Connection, at: datetime) -> datetime:
+        """Since when it is not clear what ended."""
+        trace, since = self._doubts.get(found.id, (None, at))
+        if trace != self._trace(found):
+            since = at
+        self._doubts[found.id] = (self._trace(found), since)
+        return since
+
+    def _settled_by_timestamps(self, found: Connection, mark: Watermark, at: datetime) -> list[SyncRecord]:
+        self._settle(found)
+        return list(by_timestamps(found, mark, at, failures=self.failures))
 
     def _settle(self, found: Connection) -> None:
         self._doubts.pop(found.id, None)
@@ -217,19 +225,33 @@ class Watch:
 
     # --- what is remembered -------------------------------------------------------------------------------
 
-    async def _recalled(self) -> object:
-        if self.store is None:
-            return None
-        try:
-            return await self.store.aget(SEEN)
-        except Exception:
-            log.exception("what was told before cannot be read: syncs that ended before now are not told")
-            return None
+    async def _recall(self) -> None:
+        """Learn what was told before, however long that takes: to begin anew would be to lose what ended since."""
+        said = False
+        while self.store is not None:
+            try:
+                self._mark = Watermark.from_json(await self.store.aget(SEEN))
+            except ValueError as error:
+                log.error("nothing can be remembered, for several assets share this watcher: %s", error)  # noqa: TRY400
+                self.store = None
+            except Exception as error:  # noqa: BLE001  # whatever Airflow's channel, or a state backend, raises
+                if not said:
+                    log.warning("what was told before cannot be read, trying again: %s", type(error).__name__)
+                said = True
+                await asyncio.sleep(self.interval)
+            else:
+                return
 
     async def _learn_what_others_told(self) -> None:
         """While this triggerer stood still, another one may have taken the watcher over."""
-        stored = Watermark.from_json(await self._recalled())
-        if stored is not None and self._mark is not None:
+        if self.store is None or self._mark is None:
+            return
+        try:
+            stored = Watermark.from_json(await self.store.aget(SEEN))
+        except Exception as error:  # noqa: BLE001  # the same
+            log.warning("what others told cannot be read: %s", type(error).__name__)
+            return
+        if stored is not None:
             self._mark = self._mark.with_all_of(stored)
 
     async def _settled(self) -> None:
@@ -250,13 +272,6 @@ class Watch:
             self._remembered = self._mark.until
 
     # --- what is said -------------------------------------------------------------------------------------
-
-    def _say_trouble(self, trouble: str | None) -> None:
-        if trouble is None and self._trouble is not None:
-            log.info("Fivetran can be read again")
-        elif trouble is not None and self._trouble is None:
-            log.warning("%s", trouble)
-        self._trouble = trouble
 
     def _say_missing(self, shown: Shown) -> None:
         missing = frozenset(self.scope.connection_ids - shown.connections.keys())

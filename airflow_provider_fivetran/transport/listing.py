@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.endpoints import get_connection, list_connection_rows
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.transport.polling import Row
 
 __all__ = ["Listing", "Scope", "Shown"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # So few connections are read one by one, and so many as the list has pages.
 FEW = 3
@@ -63,7 +68,10 @@ class Listing:
     """
 
     def __init__(self, send: Callable[[Call[Any]], Awaitable[Answer[Any]]]) -> None:
-        self._send = send
+        self._exchange = send
+        self.requests_left: int | None = None
+        """What the last answer said of the account's requests in this hour."""
+        self._is_in_trouble = False
         self._watched: Counter[str] = Counter()
         self._readings: dict[Hashable, tuple[float, asyncio.Task[Shown]]] = {}
         self._pages = 1
@@ -123,6 +131,22 @@ class Listing:
             began, reading = _now(), asyncio.create_task(read(), context=Context())
             self._readings[what] = (began, reading)
         return await asyncio.shield(reading)
+
+    async def _send(self, call: Call[T]) -> Answer[T]:
+        try:
+            answer = await self._exchange(call)
+        except FivetranNotFound:
+            raise
+        except FivetranError as error:
+            if not self._is_in_trouble:
+                log.warning("cannot read what is watched at the moment, asking again: %s", error)
+            self._is_in_trouble = True
+            raise
+        if self._is_in_trouble:
+            log.info("what is watched can be read again")
+        self._is_in_trouble = False
+        self.requests_left = answer.requests_left
+        return answer
 
     async def _list(self, group_id: str | None) -> Shown:
         call: Call[Page[Row]] | None = list_connection_rows(group_id=group_id)

@@ -40,6 +40,7 @@ class Busy:
     group_of: dict[str, str] = field(default_factory=dict)
     rows_on_a_page: int = 1000
     broken: tuple[float, float] = (0.0, 0.0)
+    left: int | None = None
     requests: Counter[str] = field(default_factory=Counter)
 
     async def send(self, call: Any) -> Any:
@@ -69,6 +70,8 @@ class Busy:
             status = 503
         await asyncio.sleep(0.05)
         headers = {"Date": self.loop.utcnow().strftime("%a, %d %b %Y %H:%M:%S GMT")}
+        if self.left is not None:
+            headers["X-Rate-Limit-Remaining"] = str(self.left)
         return read_answer(call, status, headers, json.dumps({"code": "x", "data": data}).encode())
 
     def _row(self, name: str) -> dict[str, Any]:
@@ -219,7 +222,7 @@ def test_where_there_is_no_history_the_timestamps_tell(loop, status):
 def test_while_fivetran_cannot_be_read_nothing_is_lost(loop, caplog):
     fivetran = Busy(loop, {"a": [(20, 40, "well"), (50, 60, "well")]}, broken=(30, 1800))
     assert names(told_by(fivetran, 3600, "a")) == ["a-20", "a-50"]
-    assert caplog.text.count("cannot read Fivetran") == 1
+    assert caplog.text.count("cannot read what is watched") == 1
 
 
 # --- what is watched, and what it costs -----------------------------------------------------------------------
@@ -309,11 +312,67 @@ def test_a_quiet_watcher_hardly_writes(loop):
     assert store.writes <= 14
 
 
+def test_a_failure_is_told_though_the_next_sync_has_begun_and_lasts_long(loop):
+    fivetran = Busy(loop, {"a": [(20, 40, "badly"), (41, 4000, "well")]})
+    assert names(told_by(fivetran, 3600, "a", failures=True)) == ["a-20"]
+
+
+def test_a_refused_key_is_no_reason_to_do_without_the_history(loop):
+    fivetran = Busy(loop, {"a": [(20, 40, "well")]}, history=401)
+
+    async def renew_the_key():
+        await asyncio.sleep(300)
+        fivetran.history = 200
+
+    told, watch = watching(fivetran, 600, "a")
+
+    async def both():
+        await asyncio.gather(watch(), renew_the_key())
+
+    run(loop, both())
+    assert names(told) == ["a-20"]
+
+
+def test_a_memory_that_cannot_be_read_is_waited_for(loop, caplog):
+    class Slow(Kept):
+        async def aget(self, key, default=None):
+            if loop.time() < 400:
+                raise RuntimeError("the database is down")
+            return await super().aget(key, default)
+
+    fivetran, store = Busy(loop, {"a": [(20, 40, "well"), (100, 140, "well")]}), Kept()
+    slow = Slow()
+    _, watch_first = watching(fivetran, 60, "a", store=store)
+    told, watch_again = watching(fivetran, 600, "a", store=slow)
+
+    async def restarted():
+        await watch_first()
+        slow.values = store.values
+        await watch_again()
+
+    run(loop, restarted())
+    assert names(told) == ["a-100"]
+    assert caplog.text.count("cannot be read, trying again") == 1
+
+
+def test_a_watcher_that_two_assets_share_tells_and_says_that_it_remembers_nothing(loop, caplog):
+    class Shared(Kept):
+        async def aget(self, key, default=None):
+            raise ValueError("Task has 2 concrete inlets and outlets")
+
+    fivetran = Busy(loop, {"a": [(20, 40, "well")]})
+    assert names(told_by(fivetran, 300, "a", store=Shared())) == ["a-20"]
+    assert caplog.text.count("several assets share this watcher") == 1
+
+
+def test_on_a_small_budget_it_looks_less_often(loop):
+    fivetran = Busy(loop, {"a": []}, left=60)
+    told_by(fivetran, 3600, "a")
+    assert fivetran.requests.total() <= 40
+
+
 def test_a_store_that_fails_stops_nothing(loop, caplog):
     class Failing(Kept):
-        async def aget(self, key, default=None):
-            raise RuntimeError("the database is down")
-
         async def aset(self, key, value):
             raise RuntimeError("the database is down")
 
