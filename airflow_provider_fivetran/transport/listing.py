@@ -129,6 +129,7 @@ class Listing:
         if reading is None or began + fresh <= _now():
             # In a context of its own: it is not of the watcher that happens to ask first.
             began, reading = _now(), asyncio.create_task(read(), context=Context())
+            reading.add_done_callback(_heed)
             self._readings[what] = (began, reading)
         return await asyncio.shield(reading)
 
@@ -181,6 +182,12 @@ def _read_rows(rows: Sequence[Row]) -> dict[str, Connection]:
             connection = Connection.from_json(row)
             connections[connection.id] = connection
     return connections
+
+
+def _heed(reading: asyncio.Task[Shown]) -> None:
+    """Those who asked may be gone when it fails; nobody needs to hear of it then."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _now() -> float:
