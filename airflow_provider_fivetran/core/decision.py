@@ -252,6 +252,9 @@ def _by_timestamps(ticket: Ticket, seen: Seen, now: datetime) -> Verdict | None:
         return _look_later(ticket, seen, now, reports.SYNCING)
     if seen.can_ask:
         return AskHistory(*history_window(ticket, now))
+    ends = [moment for moment in ends if not _came_before_ours(ticket, moment)]
+    if not ends:
+        return None
     # Of one sync the later of the two is the last word; of "the next to end" the earlier is.
     end = min(ends) if ticket.aim is Aim.NEXT_END else max(ends)
     held_until = _held_until(ticket, end)
@@ -268,17 +271,15 @@ def _ours(ticket: Ticket, seen: Seen, moment: datetime | None, before: datetime 
     """The timestamp, if it is newer than its own predecessor and than the ticket, and not another sync's."""
     if moment is None or moment <= ticket.taken_at or (before is not None and moment <= before):
         return None
-    if _was_not_stopped(ticket, moment):
-        return None
     if ticket.is_of_one_sync and seen.history and is_another_end(ticket, seen.history, moment):
         return None
     return moment
 
 
-def _was_not_stopped(ticket: Ticket, moment: datetime) -> bool:
-    """Whether this is the end of the sync that our restart came too late for: ours needs more than a second."""
+def _came_before_ours(ticket: Ticket, moment: datetime) -> bool:
+    """Whether it is the end of the sync that our restart was to stop: ours begins as Fivetran answers, and lasts."""
     restarted = ticket.aim is Aim.TRIGGERED and ticket.sync_state == "syncing"
-    return restarted and ticket.sent_at is not None and moment < ticket.sent_at + ONE_SECOND
+    return restarted and ticket.triggered_at is not None and moment < ticket.triggered_at + ONE_SECOND
 
 
 def _held_until(ticket: Ticket, end: datetime) -> datetime | None:

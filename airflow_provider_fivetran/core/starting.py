@@ -325,7 +325,7 @@ def _trigger(
     order: Order, ticket: Ticket, undone: Undo, clock: Clock, keep: Keep, *, maybe_sent: bool = False
 ) -> Procedure[Started]:
     def note() -> None:
-        sent = ticket.but(triggered_at=trigger.second_sent, sent_at=trigger.sent_at)
+        sent = ticket.but(triggered_at=trigger.sent_at)
         keep(Progress(undo=undone, ticket=sent, unanswered=True, comes_before_a_change=True))
 
     trigger = Trigger(order, ticket, clock, before_sending=note, maybe_sent=maybe_sent)
@@ -335,7 +335,7 @@ def _trigger(
         if not trigger.in_doubt:
             keep(Progress(undo=undone))
         raise
-    took = ticket.but(triggered_at=triggered_at, sent_at=trigger.sent_at)
+    took = ticket.but(triggered_at=triggered_at)
     keep(Progress(undo=undone, ticket=took))
     return Started(ticket=took, undo=undone)
 

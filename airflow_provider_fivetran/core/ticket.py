@@ -62,8 +62,6 @@ class Ticket:
     """By our clock, at the same moment as ``taken_at``."""
     triggered_at: datetime | None = None
     """By Fivetran's clock, rounded down to the second: when it answered our trigger."""
-    sent_at: datetime | None = None
-    """By Fivetran's clock, at the earliest: when our trigger was sent for the first time, up to a second later."""
     sync_state: str = ""
     succeeded_at: datetime | None = None
     failed_at: datetime | None = None
@@ -232,7 +230,6 @@ _READERS: Mapping[str, Any] = {
     "begun_at": read_moment,
     "asked_at": read_moment,
     "triggered_at": read_moment,
-    "sent_at": read_moment,
     "succeeded_at": read_moment,
     "failed_at": read_moment,
     "rescheduled_for": read_moment,

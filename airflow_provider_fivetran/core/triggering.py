@@ -94,25 +94,22 @@ class Trigger:
         self._clock = clock
         self._before_sending = before_sending
         self._restarts = ticket.sync_state == "syncing"
-        now = ticket.server_clock(clock())
-        self.sent_at = ticket.sent_at if maybe_sent else now
-        """By Fivetran's clock, at the earliest: the time of the first attempt, where known."""
-        self.second_sent = (maybe_sent and ticket.triggered_at) or now.replace(microsecond=0)
-        """The same in whole seconds. What ended before it is not ours."""
+        self.sent_at = (maybe_sent and ticket.triggered_at) or self._server_now()
+        """By Fivetran's clock: the time of the first attempt. What ended before it is not ours."""
         self.in_doubt = maybe_sent
         """Whether it may have been sent without it being known that Fivetran refused it."""
 
     def pull(self) -> Procedure[datetime]:
         """Trigger, and return Fivetran's clock at that time; that of the first attempt where the answer was lost."""
         if self.in_doubt and (yield from self._took_before()):
-            return self.second_sent
+            return self.sent_at
         for _ in range(MOST_TRIGGERS):
             self._before_sending()
             try:
                 answer = yield from ask(self._call())
             except FivetranConflict as error:
                 yield from self._after_conflict(error)
-                return self.second_sent
+                return self.sent_at
             except FivetranServerError as error:
                 lost: FivetranError = error
                 looks: tuple[int, ...] = LOOKS_AFTER_SERVER_ERROR
@@ -131,7 +128,7 @@ class Trigger:
             )
             if (yield from self._took(self._looks(looks))):
                 yield Note(f"{self._order.connection_id}: the trigger took")
-                return self.second_sent
+                return self.sent_at
             if self._order.resync:
                 raise self._uncertain(lost) from lost
         raise self._uncertain(lost) from lost
