@@ -31,8 +31,9 @@ __all__ = ["Scope", "Store", "Watch"]
 
 log = logging.getLogger(__name__)
 
-# The key in the asset's state store.
+# The keys in the asset's state store: of what was told here, and of each sync that the webhook receiver has told.
 SEEN = "fivetran_seen"
+CLAIM = "fivetran_emitted:"
 # Airflow takes events from a trigger within a second and writes them into its database: only then is it remembered
 # that they were told. A triggerer that is killed in between tells them again.
 SETTLES_WITHIN = 2.0
@@ -41,6 +42,9 @@ REMEMBER_EVERY = timedelta(minutes=10)
 # Most syncs began so shortly before their end; where the history shows none, it is read as far as it reaches.
 USUAL_REACH = timedelta(hours=24)
 MOST_HISTORY_PAGES = 12
+# For so long a history that this key may not read is done without, and what it may not see at all holds the mark.
+WITHOUT_HISTORY = timedelta(hours=1)
+HELD_FOR = timedelta(hours=1)
 # A history that cannot be read for so long is done without for that end.
 UNREADABLE_FOR = timedelta(minutes=30)
 # Syncs that ended together are looked up so many at a time.
@@ -77,7 +81,10 @@ class Watch:
     _remembered: datetime | None = None
     _traces: dict[str, Trace] = field(default_factory=dict)
     _doubts: dict[str, tuple[Trace, datetime]] = field(default_factory=dict)
-    _without_history: set[str] = field(default_factory=set)
+    _without_history: dict[str, datetime] = field(default_factory=dict)
+    # When each connection was shown last, and what is to be told of it now.
+    _seen_at: dict[str, datetime] = field(default_factory=dict)
+    _marks: dict[str, Watermark] = field(default_factory=dict)
     _missing: frozenset[str] = frozenset()
 
     async def ends(self) -> AsyncIterator[SyncRecord]:
@@ -89,8 +96,9 @@ class Watch:
                 if news:
                     await self._learn_what_others_told()
                 for record in news:
-                    if self._mark is not None and not self._mark.has(record):
-                        yield record
+                    if self._mark is not None and not self._mark.has_told(record):
+                        if not await self._was_told_by_receiver(record):
+                            yield record
                         self._mark = self._mark.with_told(record)
                 if news:
                     await self._settled()
@@ -124,6 +132,11 @@ class Watch:
             self._traces = {name: self._trace(found) for name, found in shown.connections.items()}
             await self._remember()
             return [], None
+        mark = self._mark
+        self._marks = {
+            name: mark.seen_since(self._seen_at.get(name, mark.until)) for name in shown.connections
+        }
+        self._seen_at |= dict.fromkeys(shown.connections, shown.at)
         changed = [found for name, found in shown.connections.items() if self._has_news(name, found)]
         news = []
         for first in range(0, len(changed), AT_ONCE):
@@ -133,7 +146,9 @@ class Watch:
                 news += ends
         unclear = any(self._traces.get(found.id) != self._trace(found) for found in changed)
         news.sort(key=lambda record: (record.ended_at, record.connection_id))
-        return news, None if unclear else shown.at
+        # What the key may not see now may be told when it may; but not for ever.
+        holds = not shown.is_complete and shown.at < mark.until + HELD_FOR
+        return news, None if unclear or holds else shown.at
 
     def _trace(self, connection: Connection) -> Trace:
         return trace_of(connection, failures=self.failures)
@@ -161,17 +176,15 @@ class Watch:
 
     async def _ends_of(self, found: Connection, at: datetime) -> list[SyncRecord]:
         """What ended in this connection and was not told. Where that is unclear yet, it is asked for again."""
-        mark = self._mark
-        if mark is None:
-            return []
+        mark = self._marks[found.id]
         latest = found.failed_at if self.failures else found.succeeded_at
         since = self._doubtful_since(found, at)
-        if found.id in self._without_history:
+        if self._without_history.get(found.id, at) > at:
             return self._settled_by_timestamps(found, mark, at)
         try:
-            entries = await self._history(found, at, latest)
+            entries = await self._history(found, at, latest, mark.until)
         except (FivetranForbidden, FivetranNotFound):  # this account or key has none
-            self._without_history.add(found.id)
+            self._go_without_history(found.id, at)
             return self._settled_by_timestamps(found, mark, at)
         except FivetranError:
             return [] if at < since + UNREADABLE_FOR else self._settled_by_timestamps(found, mark, at)
@@ -202,9 +215,8 @@ class Watch:
         self._traces[found.id] = self._trace(found)
 
     async def _history(
-        self, found: Connection, at: datetime, latest: datetime | None
+        self, found: Connection, at: datetime, latest: datetime | None, mark: datetime
     ) -> list[SyncHistoryEntry]:
-        mark = self._mark.until if self._mark else at
         entries = await self._history_since(found.id, min(mark, at - USUAL_REACH), at)
         if latest is not None and latest > mark and not _shows(entries, latest):
             entries = await self._history_since(found.id, at - REACH, at)
@@ -222,6 +234,15 @@ class Watch:
             entries += page.value.items
             call, pages = next_page(call, page.value), pages + 1
         return entries
+
+    def _go_without_history(self, connection_id: str, at: datetime) -> None:
+        if not self._without_history:
+            log.warning(
+                "%s has no sync history that this key may read (nor, maybe, have others): of several syncs that end "
+                "between two looks only the last is told",
+                connection_id,
+            )
+        self._without_history[connection_id] = at + WITHOUT_HISTORY
 
     # --- what is remembered -------------------------------------------------------------------------------
 
@@ -253,6 +274,17 @@ class Watch:
             return
         if stored is not None:
             self._mark = self._mark.with_all_of(stored)
+
+    async def _was_told_by_receiver(self, record: SyncRecord) -> bool:
+        """While every DAG of an asset is paused, Airflow runs no watcher of it, and the webhook receiver tells."""
+        if self.store is None or record.sync_id is None:
+            return False
+        claim = f"{CLAIM}{record.connection_id}:{record.sync_id}:{record.status}"
+        try:
+            return await self.store.aget(claim) is not None
+        except Exception as error:  # noqa: BLE001  # the same
+            log.warning("what the webhook receiver told cannot be read: %s", type(error).__name__)
+            return False
 
     async def _settled(self) -> None:
         """Remember what was told, once Airflow has it, or at the last moment."""

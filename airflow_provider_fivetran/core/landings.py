@@ -26,6 +26,8 @@ Trace: TypeAlias = tuple[object, ...]
 
 # An end may show itself so late: what is told is remembered for as long.
 OVERLAP = timedelta(minutes=3)
+# Airflow keeps values of up to 64 KB, unless it is told otherwise; each of these takes about 100 bytes.
+MOST_REMEMBERED = 500
 # A time in the history and a timestamp of the same end differ by less.
 SAME_END = timedelta(seconds=1)
 
@@ -37,27 +39,31 @@ class Watermark:
     until: datetime
     """By Fivetran's clock."""
     told: Mapping[str, datetime] = field(default_factory=dict)
-    """When each sync ended, by its connection and, where known, its own id: ``connection/sync``, ``connection/``."""
+    """When each sync ended, by its connection and its own id, or, where that is unknown, its end:
+    ``connection/sync``, ``connection/@end``."""
 
     def has(self, record: SyncRecord) -> bool:
         """Whether this end has been told, or is not among what is to be told."""
-        ended_at, every = record.ended_at, f"{record.connection_id}/"
-        if ended_at is None or ended_at <= self.until:
-            return True
-        if record.sync_id is not None and f"{every}{record.sync_id}" in self.told:
+        return record.ended_at is None or record.ended_at <= self.until or self.has_told(record)
+
+    def has_told(self, record: SyncRecord) -> bool:
+        """Whether this end has been told, as far as that is remembered by name."""
+        ended_at = record.ended_at
+        if ended_at is None or _key(record) in self.told:
             return True
         # Where one of the two has no id, they are the same if they ended together.
-        return any(
-            key.startswith(every) and abs(at - ended_at) < SAME_END and (key == every or not record.sync_id)
-            for key, at in self.told.items()
-        )
+        every = f"{record.connection_id}/" if record.sync_id is None else f"{record.connection_id}/@"
+        return any(key.startswith(every) and abs(at - ended_at) < SAME_END for key, at in self.told.items())
 
     def with_told(self, record: SyncRecord) -> Watermark:
         """The same, once this end has been told."""
         if record.ended_at is None:
             return self
-        name = f"{record.connection_id}/{record.sync_id or ''}"
-        return replace(self, told={**self.told, name: record.ended_at})
+        return replace(self, told={**self.told, _key(record): record.ended_at})
+
+    def seen_since(self, moment: datetime) -> Watermark:
+        """The same for a connection that was not shown since this time: what it ended since is to be told too."""
+        return replace(self, until=min(self.until, moment))
 
     def with_all_of(self, other: Watermark) -> Watermark:
         """The same, with what another process has told meanwhile."""
@@ -69,10 +75,12 @@ class Watermark:
         return Watermark(until, {key: at for key, at in self.told.items() if at > until})
 
     def to_json(self) -> dict[str, Any]:
-        """Write it as plain JSON."""
+        """Write it as plain JSON, of a size that Airflow keeps: of very many, the latest."""
+        latest = sorted(self.told.items(), key=lambda item: item[1])
+        until = max([self.until, *(at for _, at in latest[:-MOST_REMEMBERED])])
         return {
-            "until": write_moment(self.until),
-            "told": {key: write_moment(at) for key, at in self.told.items()},
+            "until": write_moment(until),
+            "told": {key: write_moment(at) for key, at in latest[-MOST_REMEMBERED:]},
         }
 
     @classmethod
@@ -126,6 +134,11 @@ def by_timestamps(
         return ends
     until = connection.status.rescheduled_for
     return (*ends, replace(record, status="rescheduled", ended_at=at, rescheduled_for=until))
+
+
+def _key(record: SyncRecord) -> str:
+    end = write_moment(record.ended_at) if record.ended_at else ""
+    return f"{record.connection_id}/{record.sync_id or f'@{end}'}"
 
 
 def _is_wanted(entry: SyncHistoryEntry, *, failures: bool) -> bool:

@@ -8,12 +8,14 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.endpoints import get_connection, list_connection_rows
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
+    FivetranForbidden,
     FivetranNotFound,
     FivetranUnauthorized,
     FivetranUnexpectedAnswer,
@@ -59,6 +61,8 @@ class Shown:
     """By id."""
     at: datetime
     """By Fivetran's clock, at the latest: all that ended before this is in it."""
+    is_complete: bool = True
+    """The key may see all that is watched."""
 
 
 class Listing:
@@ -115,14 +119,15 @@ class Listing:
         return await self._completed(None, scope, fresh)
 
     async def _completed(self, shown: Shown | None, scope: Scope, fresh: float) -> Shown:
-        """What the list shows, and, read alone, what it does not show."""
-        connections = {} if shown is None else shown.connections
-        at = utcnow() if shown is None else shown.at
+        """What the list shows of those, and, read alone, what it does not show."""
+        listed = {} if shown is None else shown.connections
+        connections = {name: listed[name] for name in scope.connection_ids & listed.keys()}
+        at, is_complete = utcnow() if shown is None else shown.at, True
         for connection_id in sorted(scope.connection_ids - connections.keys()):
-            alone = await self._shared((connection_id,), fresh, lambda name=connection_id: self._single(name))  # type: ignore[misc]
-            connections = connections | alone.connections
-            at = min(at, alone.at)
-        return Shown(connections, at)
+            alone = await self._shared((connection_id,), fresh, partial(self._single, connection_id))
+            connections |= alone.connections
+            at, is_complete = min(at, alone.at), is_complete and alone.is_complete
+        return Shown(connections, at, is_complete)
 
     async def _shared(self, what: Hashable, fresh: float, read: Callable[[], Any]) -> Shown:
         began, reading = self._readings.get(what, (0.0, None))
@@ -172,6 +177,8 @@ class Listing:
             answer = await self._send(get_connection(connection_id))
         except FivetranNotFound:  # it may come back, or was misspelt: the watcher says so
             return Shown({}, utcnow())
+        except FivetranForbidden:  # which is no reason to show nothing of the others
+            return Shown({}, utcnow(), is_complete=False)
         return Shown({connection_id: answer.value}, answer.server_time or utcnow())
 
 

@@ -121,6 +121,17 @@ def test_another_process_may_have_told_more():
     assert both.has(record(20, "b"))
 
 
+def test_of_very_many_the_latest_are_kept_within_what_airflow_keeps():
+    mark = MARK
+    for number in range(2000):
+        mark = mark.with_told(record(number + 1, f"8f1c{number:032d}", "a_connection_with_a_long_name"))
+    written = json.dumps(mark.to_json())
+    assert len(written) < 65_535
+    kept = Watermark.from_json(json.loads(written))
+    assert all(kept.has(record(n + 1, f"8f1c{n:032d}", "a_connection_with_a_long_name")) for n in range(2000))
+    assert not kept.has(record(2001, "new"))
+
+
 @given(st.lists(st.integers(0, 5000), max_size=20), st.lists(st.integers(0, 5000), max_size=5))
 def test_however_the_mark_moves_what_was_told_is_never_news_again(ends, moves):
     mark = MARK

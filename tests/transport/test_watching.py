@@ -41,6 +41,7 @@ class Busy:
     rows_on_a_page: int = 1000
     broken: tuple[float, float] = (0.0, 0.0)
     left: int | None = None
+    forbidden: set[str] = field(default_factory=set)
     requests: Counter[str] = field(default_factory=Counter)
 
     async def send(self, call: Any) -> Any:
@@ -55,7 +56,11 @@ class Busy:
         elif call.path == "/v1/connections":
             kind, status = "list", self.list_answers
             group = call.params.get("group_id")
-            names = [name for name in self.syncs if group in {None, self.group_of.get(name, "g")}]
+            names = [
+                name
+                for name in self.syncs
+                if name not in self.forbidden and group in {None, self.group_of.get(name, "g")}
+            ]
             first = int(call.params.get("cursor", 0))
             after = first + self.rows_on_a_page
             data = {"items": [self._row(name) for name in names[first:after]]}
@@ -274,6 +279,56 @@ def test_a_connection_that_is_not_there_is_said_once_and_watched_for(loop, caplo
     assert caplog.text.count("knows no connection b") == 1
 
 
+@pytest.mark.parametrize("list_answers", [200, 403])
+def test_of_many_that_are_watched_each_watcher_tells_of_its_own_alone(loop, list_answers):
+    fivetran = Busy(loop, {f"c{n}": [(20 + n, 40 + n, "well")] for n in range(6)}, list_answers=list_answers)
+    shared = Listing(fivetran.send)
+    watched = [watching(fivetran, 300, f"c{n}", listing=shared) for n in range(5)]
+    watched.append(watching(fivetran, 300, "c0", "c5", listing=shared))
+
+    async def all_of_them():
+        await asyncio.gather(*(watch() for _, watch in watched))
+
+    run(loop, all_of_them())
+    assert [names(told) for told, _ in watched] == [
+        *([f"c{n}-{20 + n}"] for n in range(5)),
+        ["c0-20", "c5-25"],
+    ]
+
+
+def test_a_connection_that_the_key_may_not_see_blinds_nobody_to_the_others(loop):
+    fivetran = Busy(loop, {"a": [(20, 40, "well")], "b": [(20, 40, "well"), (700, 720, "well")]})
+    fivetran.forbidden = {"b"}
+    told, watch = watching(fivetran, 1200, "a", "b")
+
+    async def permit():
+        await asyncio.sleep(600)
+        fivetran.forbidden = set()
+
+    async def both():
+        await asyncio.gather(watch(), permit())
+
+    run(loop, both())
+    assert names(told) == ["a-20", "b-20", "b-700"]
+
+
+def test_what_a_key_could_not_see_for_a_while_is_told_when_it_can(loop):
+    fivetran = Busy(loop, {"a": [(20, 40, "well"), (200, 240, "well")], "b": [(200, 240, "well")]})
+    told, watch = watching(fivetran, 2400, group="g")
+
+    async def hide():
+        await asyncio.sleep(100)
+        fivetran.group_of["a"] = "hidden"
+        await asyncio.sleep(1200)
+        del fivetran.group_of["a"]
+
+    async def both():
+        await asyncio.gather(watch(), hide())
+
+    run(loop, both())
+    assert names(told) == ["a-20", "b-200", "a-200"]
+
+
 # --- restarts -------------------------------------------------------------------------------------------------
 
 
@@ -304,6 +359,29 @@ def test_one_that_stood_still_does_not_repeat_what_its_successor_has_told(loop):
     run(loop, both())
     assert names(successor) == ["a-20"]
     assert names(stalled) == []
+
+
+def test_what_the_webhook_receiver_has_told_is_not_told_again(loop):
+    fivetran, store = Busy(loop, {"a": [(20, 40, "well"), (100, 140, "well")]}), Kept()
+    store.values["fivetran_emitted:a:a-20:succeeded"] = {"at": "2026"}
+    assert names(told_by(fivetran, 300, "a", store=store)) == ["a-100"]
+
+
+def test_syncs_told_without_their_ids_are_not_told_again_when_there_is_a_history(loop):
+    syncs = [(20 + 20 * n, 30 + 20 * n, "well") for n in range(8)]
+    fivetran, store = Busy(loop, {"a": syncs}, history=403), Kept()
+    first, watch_first = watching(fivetran, 100, "a", store=store)
+    second, watch_again = watching(fivetran, 300, "a", store=store)
+
+    async def restarted():
+        await watch_first()
+        fivetran.history = 200
+        await watch_again()
+
+    run(loop, restarted())
+    ends = [record.ended_at for _, record in [*first, *second]]
+    assert len(set(ends)) == len(ends)
+    assert len(ends) >= 7  # of two that end between two looks, only the last has a timestamp
 
 
 def test_a_quiet_watcher_hardly_writes(loop):
