@@ -176,7 +176,23 @@ def _asset(subject: Subject, watchers: Sequence[AssetWatcher]) -> Asset:
         return Asset(uri=subject.uri)
     if IS_AIRFLOW_2:
         raise ValueError(f"watchers is {watchers!r}; assets have watchers in Airflow 3 and newer only")
+    for watcher in watchers:
+        _check_watcher(subject, getattr(watcher, "trigger", None))
     return Asset(uri=subject.uri, watchers=list(watchers))
+
+
+def _check_watcher(subject: Subject, trigger: object) -> None:
+    """Refuse a watcher of ours that tells of something else than the asset stands for."""
+    if (
+        type(trigger).__name__ != "FivetranSyncEndedTrigger"
+    ):  # whose module a DAG file need not import for this
+        return
+    failures, ids = getattr(trigger, "failures", None), getattr(trigger, "connector_id", None)
+    told = "syncs that do not end well" if failures else "syncs that end well"
+    if failures != subject.failures:
+        raise ValueError(f"watchers: {subject.uri} has one with failures={failures}, which tells of {told}")
+    if subject.connection_id is not None and ids != [subject.connection_id]:
+        raise ValueError(f"watchers: {subject.uri} has one of {ids or 'all connections'}")
 
 
 # --- what Airflow asks for the scheme, by the provider's metadata -------------------------------------------

@@ -289,19 +289,18 @@ class FivetranSyncEndedTrigger(BaseEventTrigger):
         poll_frequency: float = 15,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        ids = [connector_id] if isinstance(connector_id, str) else connector_id
-        if ids is not None and not ids:
-            raise ValueError("connector_id is empty; allowed is an id, several, or None for all")
-        for each in [None] if ids is None else ids:
-            Subject(connection_id=each, group_id=group_id)
-        if (
-            not isinstance(poll_frequency, (int, float))
-            or not SHORTEST_WATCH <= poll_frequency <= LONGEST_WATCH
-        ):
+        self.connector_id = _ids_of(connector_id, group_id)
+        if not isinstance(failures, bool):
+            raise ValueError(f"failures is {failures!r}; allowed are True and False")  # noqa: TRY004 - as elsewhere
+        if not isinstance(fivetran_conn_id, str) or not fivetran_conn_id:
+            raise ValueError(
+                f"fivetran_conn_id is {fivetran_conn_id!r}; allowed is the id of an Airflow connection"
+            )
+        is_number = isinstance(poll_frequency, (int, float)) and not isinstance(poll_frequency, bool)
+        if not is_number or not SHORTEST_WATCH <= poll_frequency <= LONGEST_WATCH:
             raise ValueError(
                 f"poll_frequency is {poll_frequency!r}; allowed are {SHORTEST_WATCH:g} to {LONGEST_WATCH:g} seconds"
             )
-        self.connector_id = None if ids is None else sorted(ids)
         self.group_id = group_id
         self.failures = failures
         self.fivetran_conn_id = fivetran_conn_id
@@ -350,6 +349,23 @@ class FivetranSyncEndedTrigger(BaseEventTrigger):
             except Exception:
                 log.exception("the watcher of %s failed, trying again in a minute", what)
             await asyncio.sleep(AFTER_A_FAILURE)
+
+
+def _ids_of(connector_id: object, group_id: str | None) -> list[str] | None:
+    """The ids that a watcher is given; ``None``: it is about a group, or the account."""
+    if connector_id is None:
+        Subject(group_id=group_id)
+        return None
+    ids = [connector_id] if isinstance(connector_id, str) else connector_id
+    if (
+        not isinstance(ids, (list, tuple, set, frozenset))
+        or not ids
+        or not all(isinstance(i, str) for i in ids)
+    ):
+        raise ValueError(f"connector_id is {connector_id!r}; allowed is an id, several, or None for all")
+    for each in ids:
+        Subject(connection_id=each, group_id=group_id)
+    return sorted(set(ids))
 
 
 async def _keys_of(conn_id: str) -> AsyncGenerator[Settings, None]:

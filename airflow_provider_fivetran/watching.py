@@ -13,7 +13,16 @@ from airflow_provider_fivetran.core.decision import HISTORY_LAG
 from airflow_provider_fivetran.core.endpoints import get_sync_history
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranForbidden, FivetranNotFound
 from airflow_provider_fivetran.core.history import REACH
-from airflow_provider_fivetran.core.landings import SAME_END, Watermark, by_timestamps, in_history, trace_of
+from airflow_provider_fivetran.core.landings import (
+    CLAIM,
+    SAME_END,
+    SEEN,
+    Watermark,
+    by_timestamps,
+    identity_of,
+    in_history,
+    trace_of,
+)
 from airflow_provider_fivetran.core.protocol import next_page
 from airflow_provider_fivetran.transport.listing import Scope
 
@@ -31,9 +40,6 @@ __all__ = ["Scope", "Store", "Watch"]
 
 log = logging.getLogger(__name__)
 
-# The keys in the asset's state store: of what was told here, and of each sync that the webhook receiver has told.
-SEEN = "fivetran_seen"
-CLAIM = "fivetran_emitted:"
 # Airflow takes events from a trigger within a second and writes them into its database: only then is it remembered
 # that they were told. A triggerer that is killed in between tells them again.
 SETTLES_WITHIN = 2.0
@@ -279,9 +285,8 @@ class Watch:
         """While every DAG of an asset is paused, Airflow runs no watcher of it, and the webhook receiver tells."""
         if self.store is None or record.sync_id is None:
             return False
-        claim = f"{CLAIM}{record.connection_id}:{record.sync_id}:{record.status}"
         try:
-            return await self.store.aget(claim) is not None
+            return await self.store.aget(CLAIM + identity_of(record)) is not None
         except Exception as error:  # noqa: BLE001  # the same
             log.warning("what the webhook receiver told cannot be read: %s", type(error).__name__)
             return False

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
 
-__all__ = ["Trace", "Watermark", "by_timestamps", "in_history", "trace_of"]
+__all__ = ["CLAIM", "SEEN", "Trace", "Watermark", "by_timestamps", "identity_of", "in_history", "trace_of"]
 
 Trace: TypeAlias = tuple[object, ...]
 
+# The keys in an asset's state store: of what its watcher has told, and of each end that the webhook receiver has.
+SEEN = "fivetran_seen"
+CLAIM = "fivetran_emitted:"
 # An end may show itself so late: what is told is remembered for as long.
 OVERLAP = timedelta(minutes=3)
 # Airflow keeps values of up to 64 KB, unless it is told otherwise; each of these takes about 100 bytes.
@@ -94,6 +97,14 @@ class Watermark:
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
+
+
+def identity_of(record: SyncRecord) -> str:
+    """The same for whoever tells of this end.
+
+    A sync that is put off and then fails has ended twice, in different ways; both may be told.
+    """
+    return f"{record.connection_id}:{record.sync_id}:{record.status}"
 
 
 def trace_of(connection: Connection, *, failures: bool) -> Trace:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_fivetran.airflow_connection import WEBHOOK_SECRETS
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.asset_uris import host_of
+from airflow_provider_fivetran.core.landings import CLAIM, SEEN, Watermark
 from airflow_provider_fivetran.core.protocol import base_url_of
 from airflow_provider_fivetran.webhooks.keyring import Declared, Sender
 
@@ -36,7 +37,6 @@ T = TypeVar("T")
 
 # A watcher of ours on an asset emits the asset's events.
 WATCHER = "airflow_provider_fivetran.triggers.FivetranSyncEndedTrigger"
-CLAIM = "fivetran_emitted:"
 # Fivetran tries to deliver for a day. What is told later than OLDEST_TOLD is refused, so that a claim that is gone
 # is never needed again.
 OLDEST_TOLD = timedelta(days=7)
@@ -200,6 +200,8 @@ class AirflowTables:
         from sqlalchemy.exc import IntegrityError  # noqa: PLC0415
 
         afterwards.clear()
+        if _was_told_by_a_watcher(session, asset, ended):
+            return False
         # Another api-server that tells the same waits here until we have committed, and then finds the key taken.
         claim = AssetStateStoreModel(
             asset_id=asset.id, key=CLAIM + ended.identity, value=json.dumps(_now()), updated_at=utcnow()
@@ -238,6 +240,23 @@ class AirflowTables:
             _persistently(lambda session: session.execute(old))
         except Exception:  # noqa: BLE001
             _log.warning("What was emitted long ago is not forgotten yet; the next hour tries again")
+
+
+def _was_told_by_a_watcher(session: Session, asset: Found, ended: SyncEnded) -> bool:
+    """Airflow stops the watcher of an asset while all its DAGs are paused; before that, it may have told of this."""
+    from airflow.state import AssetScope, get_state_backend  # noqa: PLC0415
+
+    # By way of the backend, which is where Airflow puts what a watcher remembers.
+    seen = get_state_backend().get(AssetScope(asset_id=asset.id), SEEN, session=session)
+    mark = Watermark.from_json(_parsed(seen))
+    return mark is not None and mark.has_told(ended.record)
+
+
+def _parsed(text: str | None) -> object:
+    try:
+        return json.loads(text) if text is not None else None
+    except ValueError:
+        return None
 
 
 def _now() -> dict[str, Any]:

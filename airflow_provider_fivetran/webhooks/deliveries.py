@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_fivetran.core.asset_uris import Subject
 from airflow_provider_fivetran.core.fields import storable
+from airflow_provider_fivetran.core.landings import identity_of
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import read_moment
 from airflow_provider_fivetran.core.verdicts import SyncRecord
@@ -76,12 +77,9 @@ class SyncEnded:
 
     @property
     def identity(self) -> str:
-        """The same for every delivery of this end, and for nothing else.
-
-        A sync that is put off and then fails has ended twice, in different ways; both may be told.
-        """
+        """The same for every delivery of this end, and for nothing else."""
         record = self.record
-        return f"{record.connection_id}:{record.sync_id or self.told_at.isoformat()}:{record.status}"
+        return identity_of(replace(record, sync_id=record.sync_id or self.told_at.isoformat()))
 
 
 @dataclass(frozen=True, slots=True)

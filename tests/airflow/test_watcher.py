@@ -10,7 +10,7 @@ from contextlib import aclosing
 import pytest
 
 from airflow_provider_fivetran import triggers
-from airflow_provider_fivetran.assets import sync_record_of
+from airflow_provider_fivetran.assets import IS_AIRFLOW_2, connection_asset, failure_asset, sync_record_of
 from airflow_provider_fivetran.simulator import SyncPlan
 from airflow_provider_fivetran.triggers import FivetranSyncEndedTrigger
 from stories import ID, rebuilt
@@ -62,9 +62,14 @@ def test_an_airflow_connection_that_cannot_be_used_is_said_once_and_tried_again(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"connector_id": []}, "connector_id is empty"),
+        ({"connector_id": []}, r"connector_id is \[\]; allowed"),
         ({"connector_id": "a/b"}, "connector_id is 'a/b'"),
         ({"connector_id": ["a", ""]}, "connector_id is ''"),
+        ({"connector_id": 5}, "connector_id is 5"),
+        ({"connector_id": [None]}, "connector_id is .None."),
+        ({"failures": "yes"}, "failures is 'yes'"),
+        ({"fivetran_conn_id": ""}, "fivetran_conn_id is ''"),
+        ({"poll_frequency": True}, "poll_frequency is True"),
         ({"connector_id": "a", "group_id": "g"}, "give connector_id or group_id"),
         ({"poll_frequency": 0.5}, "poll_frequency is 0.5; allowed are 1 to 3600"),
         ({"poll_frequency": "15"}, "poll_frequency is '15'"),
@@ -73,3 +78,20 @@ def test_an_airflow_connection_that_cannot_be_used_is_said_once_and_tried_again(
 def test_a_wrong_argument_is_named_when_the_dag_is_parsed(arguments, named):
     with pytest.raises(ValueError, match=named):
         FivetranSyncEndedTrigger(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "trigger"),
+    [
+        (lambda watchers: connection_asset("a", watchers=watchers), {"connector_id": "a", "failures": True}),
+        (lambda watchers: failure_asset("a", watchers=watchers), {"connector_id": "a"}),
+        (lambda watchers: connection_asset("a", watchers=watchers), {"connector_id": "b"}),
+        (lambda watchers: connection_asset("a", watchers=watchers), {}),
+    ],
+)
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="assets have watchers in Airflow 3 and newer only")
+def test_an_asset_refuses_a_watcher_of_something_else(make, trigger):
+    from airflow.sdk import AssetWatcher
+
+    with pytest.raises(ValueError, match="watchers: fivetran://"):
+        make([AssetWatcher(name="w", trigger=FivetranSyncEndedTrigger(**trigger))])

@@ -199,11 +199,12 @@ class Judge:
     def _triggered_in_vain(self, task: Task, errand: Errand, attempt: Try) -> bool:
         """Whether Fivetran took its trigger and started nothing, as it does where the connection is paused.
 
-        A person who clears a task whose sync has ended wants another one: that trigger may be in vain too.
+        So may be the trigger of a try that wants another sync after one that has ended: since a person has cleared the
+        task, or since nothing was noted of the first.
         """
         ours = errand.ours(attempt.ended)
-        cleared = any(earlier.was_cleared for earlier in errand.tries)
-        if ours and not (cleared and all(run.ended_at is not None for run in ours)):
+        forgot = any(t.was_cleared or not task.fate.has_store for t in errand.tries if t is not attempt)
+        if ours and not (forgot and all(run.ended_at is not None for run in ours)):
             return False
         over = max((run.ended_at for run in ours if run.ended_at is not None), default=errand.began)
         return any(

@@ -114,6 +114,13 @@ def events(asset_id: int) -> list[dict]:
         ]
 
 
+def remember(asset_id: int, key: str, value: object) -> None:
+    """Let Airflow keep something for an asset, as for its watcher."""
+    from airflow.state import AssetScope, get_state_backend
+
+    get_state_backend().set(AssetScope(asset_id=asset_id), key, json.dumps(value))
+
+
 def state(asset_id: int) -> dict[str, str]:
     """What Airflow keeps for an asset."""
     from airflow.models.asset_state_store import AssetStateStoreModel

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_fivetran.webhooks import airflow_tables as module
 from airflow_provider_fivetran.webhooks.deliveries import read_delivery
 from airflow_provider_fivetran.webhooks.keyring import Sender
-from receiver_stage import asset, declare, events, state
+from receiver_stage import asset, declare, events, remember, state
 from webhook_bodies import SECRET, delivery
 
 OURS = "airflow_provider_fivetran.triggers.FivetranSyncEndedTrigger"
@@ -104,6 +104,15 @@ def test_an_asset_with_a_watcher_of_ours_is_left_to_it(tables, account):
     assert (outcome.emitted, outcome.watched) == (1, 1)
     assert (len(events(watched)), len(events(plain))) == (0, 1)
     assert state(watched) == {}
+
+
+def test_what_a_watcher_has_told_before_it_was_stopped_is_not_told_again(tables, account):
+    asset_id = asset(account.uri("speak_menial"))
+    told = {"until": "2020-01-01T00:00:00+00:00", "told": {"speak_menial/s": "2020-01-02T00:00:00+00:00"}}
+    remember(asset_id, "fivetran_seen", told)
+    assert tell(tables, account, sync_id="s").repeated == 1
+    assert tell(tables, account, sync_id="t").emitted == 1
+    assert len(events(asset_id)) == 1
 
 
 def test_a_watcher_is_known_by_the_path_that_airflow_keeps_of_its_trigger():
