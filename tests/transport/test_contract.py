@@ -43,6 +43,7 @@ from airflow_provider_fivetran.core.ticket import Aim, Ticket
 from airflow_provider_fivetran.core.verdicts import Succeeded
 from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.simulator import Fault, Simulator, SyncPlan
+from airflow_provider_fivetran.transport import aio
 from airflow_provider_fivetran.transport.aio import AsyncTransport, Line, shared_line
 from airflow_provider_fivetran.transport.blocking import BlockingTransport
 from raw_server import Drip, RawServer, elapsed, envelope, free_port, has_ipv6, http
@@ -121,6 +122,20 @@ class Client:
 @pytest.fixture(params=["blocking", "aio"])
 def kind(request):
     return request.param
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Let seconds pass for an AsyncTransport's rests, however slow the machine is."""
+    passed = 0.0
+    real = aio._now
+
+    def wait(seconds):
+        nonlocal passed
+        passed += seconds
+
+    monkeypatch.setattr(aio, "_now", lambda: real() + passed)
+    return wait
 
 
 @pytest.fixture(autouse=True)
@@ -898,9 +913,9 @@ def test_keys_are_read_anew_at_each_refusal(kind, sim, status):
     assert client.reads == 1 + 3
 
 
-async def test_while_all_keys_are_refused_nothing_is_sent_before_one_has_proved_itself(sim):
+async def test_while_all_keys_are_refused_nothing_is_sent_before_one_has_proved_itself(sim, later):
     keys = Changing(sim.url)
-    async with Line(keys, rest=0.2) as line:
+    async with Line(keys, rest=60.0) as line:
         transport = AsyncTransport(line)
         await transport.send(LOOK)
         sim.revoke(KEY)
@@ -911,11 +926,11 @@ async def test_while_all_keys_are_refused_nothing_is_sent_before_one_has_proved_
             with pytest.raises(FivetranUnauthorized, match="put a valid key there"):
                 await transport.send(TRIGGER)
         assert sim.requests == []
-        await asyncio.sleep(0.25)
+        later(61)
         outcomes = await asyncio.gather(*(transport.send(LOOK) for _ in range(50)), return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {FivetranUnauthorized}
         assert [request.path for request in sim.requests] == ["/v1/account/info"]
-        await asyncio.sleep(0.25)
+        later(61)
         sim.add_key(KEY, SECRET)  # the very same key may be accepted again
         outcomes = await asyncio.gather(*(transport.send(LOOK) for _ in range(50)))
         assert {outcome.value.id for outcome in outcomes} == {"c"}
@@ -1095,9 +1110,9 @@ async def test_keys_that_cannot_be_read_at_first_are_read_once_for_all(sim):
 
 
 @pytest.mark.parametrize("error", [ValueError(f"half of {SECRET}"), PermissionError("no"), KeyError("x")])
-async def test_keys_that_cannot_be_read_during_a_wait_are_no_refusal(sim, error):
+async def test_keys_that_cannot_be_read_during_a_wait_are_no_refusal(sim, error, later):
     keys = Changing(sim.url)
-    async with Line(keys, rest=0.5) as line:
+    async with Line(keys, rest=60.0) as line:
         transport = AsyncTransport(line, attempts=1)
         await transport.send(LOOK)
         sim.revoke(KEY)
@@ -1114,7 +1129,7 @@ async def test_keys_that_cannot_be_read_during_a_wait_are_no_refusal(sim, error)
         assert [error.connection_id for error in (*outcomes, *another)] == ["c"] * 50 + ["other"]
         sim.add_key("new-key", "new-secret")
         keys.error, keys.now = None, [replace(keys.now[0], credentials=NEW)]
-        await asyncio.sleep(0.6)
+        later(61)
         assert (await transport.send(LOOK)).value.id == "c"
 
 
