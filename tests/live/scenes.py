@@ -110,8 +110,7 @@ class Scenes:
 
         def taken_over(story: Story) -> None:
             story.until(lambda: story.triggerer == job, "the other triggerer has the task")
-            looks = story.count("GET")
-            story.until(lambda: story.count("GET") > looks + 2, "the task looks at the sync")
+            story.until_looked_at()
 
         each(stories, taken_over)
 

@@ -208,8 +208,12 @@ class Story:
             self.until(lambda: self._is("deferred", tries) and self._is_taken(tries), "the task is deferred")
         else:
             self.until(lambda: self._is("running", tries), "the task runs")
-        looks = self.count("GET")
-        self.until(lambda: self.count("GET") > looks + 1, "the task looks at the sync")
+        self.until_looked_at()
+
+    def until_looked_at(self) -> None:
+        """Until the task has looked at the sync a few times more, by itself or along with others."""
+        looks = self._looks
+        self.until(lambda: self._looks >= looks + 3, "the task looks at the sync")
 
     def until_state(self, state: str, *, tries: int | None = None) -> None:
         self.until(lambda: self._is(state, tries), f"the task is {state}")
@@ -249,6 +253,12 @@ class Story:
 
     def count(self, method: str, path: str = "") -> int:
         return self._simulator.count(method, f"/{re.escape(self.connection_id)}{path}$")
+
+    @property
+    def _looks(self) -> int:
+        """How often the task looked at its connection. In the triggerer many waits look at one list."""
+        together = self._simulator.count("GET", "/connections$") if self.row.deferrable else 0
+        return self.count("GET") + together
 
     @property
     def triggerer(self) -> int | None:
