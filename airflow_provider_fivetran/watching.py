@@ -6,23 +6,16 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_fivetran.claiming import Claims
 from airflow_provider_fivetran.core.cadence import pause_for_the_budget
+from airflow_provider_fivetran.core.claims import SEEN
 from airflow_provider_fivetran.core.decision import HISTORY_LAG
 from airflow_provider_fivetran.core.endpoints import get_sync_history
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranForbidden, FivetranNotFound
 from airflow_provider_fivetran.core.history import REACH
-from airflow_provider_fivetran.core.landings import (
-    CLAIM,
-    SAME_END,
-    SEEN,
-    Watermark,
-    by_timestamps,
-    identity_of,
-    in_history,
-    trace_of,
-)
+from airflow_provider_fivetran.core.landings import SAME_END, Watermark, by_timestamps, in_history, trace_of
 from airflow_provider_fivetran.core.protocol import next_page
 from airflow_provider_fivetran.transport.listing import Scope
 
@@ -30,13 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
+    from airflow_provider_fivetran.claiming import Store
     from airflow_provider_fivetran.core.landings import Trace
     from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
     from airflow_provider_fivetran.core.protocol import Answer, Call
     from airflow_provider_fivetran.core.verdicts import SyncRecord
     from airflow_provider_fivetran.transport.listing import Listing, Shown
 
-__all__ = ["Scope", "Store", "Watch"]
+__all__ = ["Scope", "Watch"]
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +51,6 @@ UNREADABLE_FOR = timedelta(minutes=30)
 AT_ONCE = 8
 
 
-class Store(Protocol):
-    """As much as is needed of Airflow's asset state store."""
-
-    async def aget(self, key: str, default: Any = None) -> Any:
-        """The value of a key."""
-
-    async def aset(self, key: str, value: Any) -> None:
-        """Change it."""
-
-
 @dataclass
 class Watch:
     """One watcher.
@@ -84,6 +68,7 @@ class Watch:
     send: Callable[[Call[Any]], Awaitable[Answer[Any]]]
     store: Store | None
     _mark: Watermark | None = None
+    _claims: Claims | None = None
     _remembered: datetime | None = None
     _traces: dict[str, Trace] = field(default_factory=dict)
     _doubts: dict[str, tuple[Trace, datetime]] = field(default_factory=dict)
@@ -103,7 +88,7 @@ class Watch:
                     await self._learn_what_others_told()
                 for record in news:
                     if self._mark is not None and not self._mark.has_told(record):
-                        if not await self._was_told_by_receiver(record):
+                        if self._claims is None or await self._claims.take(record, self._mark):
                             yield record
                         self._mark = self._mark.with_told(record)
                 if news:
@@ -134,7 +119,7 @@ class Watch:
             return [], None
         self._say_missing(shown)
         if self._mark is None:  # what ended before anybody watched is no news
-            self._mark = Watermark(shown.at)
+            self._mark = Watermark(shown.at, since=shown.at)
             self._traces = {name: self._trace(found) for name, found in shown.connections.items()}
             await self._remember()
             return [], None
@@ -258,9 +243,11 @@ class Watch:
         while self.store is not None:
             try:
                 self._mark = Watermark.from_json(await self.store.aget(SEEN))
+                self._claims = Claims(self.store, self.interval)
+                await self._claims.begin()
             except ValueError as error:
                 log.error("nothing can be remembered, for several assets share this watcher: %s", error)  # noqa: TRY400
-                self.store = None
+                self.store = self._claims = None
             except Exception as error:  # noqa: BLE001  # whatever Airflow's channel, or a state backend, raises
                 if not said:
                     log.warning("what was told before cannot be read, trying again: %s", type(error).__name__)
@@ -280,16 +267,6 @@ class Watch:
             return
         if stored is not None:
             self._mark = self._mark.with_all_of(stored)
-
-    async def _was_told_by_receiver(self, record: SyncRecord) -> bool:
-        """While every DAG of an asset is paused, Airflow runs no watcher of it, and the webhook receiver tells."""
-        if self.store is None or record.sync_id is None:
-            return False
-        try:
-            return await self.store.aget(CLAIM + identity_of(record)) is not None
-        except Exception as error:  # noqa: BLE001  # the same
-            log.warning("what the webhook receiver told cannot be read: %s", type(error).__name__)
-            return False
 
     async def _settled(self) -> None:
         """Remember what was told, once Airflow has it, or at the last moment."""

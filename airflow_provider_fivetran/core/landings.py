@@ -20,13 +20,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
 
-__all__ = ["CLAIM", "SEEN", "Trace", "Watermark", "by_timestamps", "identity_of", "in_history", "trace_of"]
+__all__ = ["SAME_END", "Trace", "Watermark", "by_timestamps", "in_history", "trace_of"]
 
 Trace: TypeAlias = tuple[object, ...]
 
-# The keys in an asset's state store: of what its watcher has told, and of each end that the webhook receiver has.
-SEEN = "fivetran_seen"
-CLAIM = "fivetran_emitted:"
 # An end may show itself so late: what is told is remembered for as long.
 OVERLAP = timedelta(minutes=3)
 # Airflow keeps values of up to 64 KB, unless it is told otherwise; each of these takes about 100 bytes.
@@ -44,6 +41,8 @@ class Watermark:
     told: Mapping[str, datetime] = field(default_factory=dict)
     """When each sync ended, by its connection and its own id, or, where that is unknown, its end:
     ``connection/sync``, ``connection/@end``."""
+    since: datetime | None = None
+    """What ended before this time, when there was no watcher yet, is not among what has been told."""
 
     def has(self, record: SyncRecord) -> bool:
         """Whether this end has been told, or is not among what is to be told."""
@@ -58,6 +57,12 @@ class Watermark:
         every = f"{record.connection_id}/" if record.sync_id is None else f"{record.connection_id}/@"
         return any(key.startswith(every) and abs(at - ended_at) < SAME_END for key, at in self.told.items())
 
+    def covers(self, record: SyncRecord) -> bool:
+        """Whether whoever keeps this mark has told this end, or knows that somebody else has."""
+        if self.since is None or record.ended_at is None:
+            return self.has_told(record)
+        return self.since < record.ended_at <= self.until or self.has_told(record)
+
     def with_told(self, record: SyncRecord) -> Watermark:
         """The same, once this end has been told."""
         if record.ended_at is None:
@@ -70,41 +75,35 @@ class Watermark:
 
     def with_all_of(self, other: Watermark) -> Watermark:
         """The same, with what another process has told meanwhile."""
-        return Watermark(max(self.until, other.until), {**self.told, **other.told})
+        return replace(self, until=max(self.until, other.until), told={**self.told, **other.told})
 
     def moved_to(self, until: datetime) -> Watermark:
         """The same, now that nothing that ended before this time is still to be told."""
         until = max(self.until, until - OVERLAP)
-        return Watermark(until, {key: at for key, at in self.told.items() if at > until})
+        return replace(self, until=until, told={key: at for key, at in self.told.items() if at > until})
 
     def to_json(self) -> dict[str, Any]:
         """Write it as plain JSON, of a size that Airflow keeps: of very many, the latest."""
         latest = sorted(self.told.items(), key=lambda item: item[1])
         until = max([self.until, *(at for _, at in latest[:-MOST_REMEMBERED])])
-        return {
+        data: dict[str, Any] = {
             "until": write_moment(until),
             "told": {key: write_moment(at) for key, at in latest[-MOST_REMEMBERED:]},
         }
+        return data if self.since is None else {**data, "since": write_moment(self.since)}
 
     @classmethod
     def from_json(cls, data: object) -> Watermark | None:
         """Read what :meth:`to_json` wrote; ``None`` if it is something else."""
         try:
-            told = data["told"]  # type: ignore[index]  # what is none is refused below
+            told, since = data["told"], data.get("since")  # type: ignore[index,attr-defined]  # what is none is refused
             return cls(
                 read_moment(data["until"]),  # type: ignore[index]
                 {str(key): read_moment(at) for key, at in told.items()},
+                None if since is None else read_moment(since),
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
-
-
-def identity_of(record: SyncRecord) -> str:
-    """The same for whoever tells of this end.
-
-    A sync that is put off and then fails has ended twice, in different ways; both may be told.
-    """
-    return f"{record.connection_id}:{record.sync_id}:{record.status}"
 
 
 def trace_of(connection: Connection, *, failures: bool) -> Trace:

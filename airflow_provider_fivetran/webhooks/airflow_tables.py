@@ -7,20 +7,20 @@ here blocks.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_fivetran.airflow_connection import WEBHOOK_SECRETS
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.asset_uris import host_of
-from airflow_provider_fivetran.core.landings import CLAIM, SEEN, Watermark
+from airflow_provider_fivetran.core.claims import FORGOTTEN_IN_TIME
 from airflow_provider_fivetran.core.protocol import base_url_of
+from airflow_provider_fivetran.webhooks.asset_state import AssetState, Found
 from airflow_provider_fivetran.webhooks.keyring import Declared, Sender
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_provider_fivetran.core.asset_uris import Subject
+    from airflow_provider_fivetran.webhooks.asset_state import Outcome
     from airflow_provider_fivetran.webhooks.deliveries import SyncEnded
 
 __all__ = ["CLAIMS_KEPT", "OLDEST_TOLD", "AirflowTables", "is_airflow_new_enough"]
@@ -54,16 +55,6 @@ _log = logging.getLogger(__name__)
 def is_airflow_new_enough() -> bool:
     """Whether this Airflow can remember what was emitted for an asset, which 3.3 brought."""
     return find_spec("airflow.models.asset_state_store") is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An asset of somebody's DAG."""
-
-    id: int
-    name: str
-    uri: str
-    is_watched: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +132,7 @@ class AirflowTables:
         """Let Airflow know of the end of a sync.
 
         Every asset that stands for it, and that some DAG knows, gets one event, at most once whatever is delivered
-        how often and to how many api-servers; one with a watcher of ours is left to that.
+        how often and to how many api-servers, and whatever a watcher of ours tells: ``core/claims.py`` says how.
 
         :raises Exception: the database did not take all of it. What it took stays, and is not repeated when the
             same is told again.
@@ -166,52 +157,53 @@ class AirflowTables:
         from airflow.models.asset import AssetActive, AssetModel, AssetWatcherModel  # noqa: PLC0415
         from airflow.models.trigger import Trigger  # noqa: PLC0415
         from sqlalchemy import and_, exists, select  # noqa: PLC0415
+        from sqlalchemy.orm import aliased  # noqa: PLC0415
 
-        watched = exists().where(
+        ours = (
             AssetWatcherModel.asset_id == AssetModel.id,
             AssetWatcherModel.trigger_id == Trigger.id,
             Trigger.classpath == WATCHER,
         )
+        theirs = aliased(AssetWatcherModel)
+        watched = exists().where(*ours)
+        shared = exists().where(
+            *ours, theirs.trigger_id == Trigger.id, theirs.asset_id != AssetWatcherModel.asset_id
+        )
         active = and_(AssetActive.name == AssetModel.name, AssetActive.uri == AssetModel.uri)
         rows = session.execute(
-            select(AssetModel.id, AssetModel.name, AssetModel.uri, watched)
+            select(AssetModel.id, AssetModel.name, AssetModel.uri, watched, shared)
             .join(AssetActive, active)
             .where(AssetActive.uri.in_([subject.uri for subject in subjects]))
             .order_by(AssetModel.id)
         )
         return [Found(*row) for row in rows]
 
-    def _tell_one(self, asset: Found, ended: SyncEnded) -> str:
-        if asset.is_watched:
-            return "watched"
+    def _tell_one(self, asset: Found, ended: SyncEnded) -> Outcome:
         afterwards: list[Callable[[], None]] = []
-        if not _persistently(lambda session: self._emit(session, asset, ended, afterwards)):
-            return "repeated"
-        for listener in afterwards:
+        outcome = _persistently(lambda session: self._emit(session, asset, ended, afterwards))
+        for listener in afterwards if outcome == "emitted" else ():
             listener()
-        return "emitted"
+        return outcome
 
     @staticmethod
-    def _emit(session: Session, asset: Found, ended: SyncEnded, afterwards: list[Callable[[], None]]) -> bool:
-        """Whether it was emitted now; the claim and the event are one transaction."""
+    def _emit(
+        session: Session, asset: Found, ended: SyncEnded, afterwards: list[Callable[[], None]]
+    ) -> Outcome:
+        """What became of it; the claim and the event are one transaction."""
         from airflow.assets.manager import asset_manager  # noqa: PLC0415
-        from airflow.models.asset_state_store import AssetStateStoreModel  # noqa: PLC0415
         from airflow.serialization.definitions.assets import SerializedAssetUniqueKey  # noqa: PLC0415
-        from sqlalchemy.exc import IntegrityError  # noqa: PLC0415
 
         afterwards.clear()
-        if _was_told_by_a_watcher(session, asset, ended):
-            return False
-        # Another api-server that tells the same waits here until we have committed, and then finds the key taken.
-        claim = AssetStateStoreModel(
-            asset_id=asset.id, key=CLAIM + ended.identity, value=json.dumps(_now()), updated_at=utcnow()
-        )
-        session.add(claim)
-        try:
-            session.flush()
-        except IntegrityError:
+        state = AssetState(session, asset)
+        # Another api-server, or the watcher, that tells the same waits here until we have committed; the claim comes
+        # before all that is read, for only then is that what whoever was here before has left.
+        if not state.claim(ended):
+            return "repeated"
+        not_mine = state.not_mine(ended)
+        if not_mine is not None:
             session.rollback()
-            return False
+            state.let_watcher_know()
+            return not_mine
         event = asset_manager.register_asset_change(
             asset=SerializedAssetUniqueKey(name=asset.name, uri=asset.uri),
             extra=ended.record.to_json(),
@@ -221,46 +213,28 @@ class AirflowTables:
         if event is None:
             # Somebody deleted the asset meanwhile; its state goes with it.
             session.rollback()
-        return event is not None
+            return "repeated"
+        state.note(ended)
+        return "emitted"
 
     def _prune(self) -> None:
         """Forget, once in a while, what was emitted so long ago that nobody tells it again."""
         from airflow.models.asset_state_store import AssetStateStoreModel  # noqa: PLC0415
-        from sqlalchemy import delete  # noqa: PLC0415
+        from sqlalchemy import delete, or_  # noqa: PLC0415
 
         now = utcnow()
         if now - self._pruned_at < BETWEEN_PRUNINGS:
             return
         self._pruned_at = now
+        key = AssetStateStoreModel.key
         old = delete(AssetStateStoreModel).where(
-            AssetStateStoreModel.key.startswith(CLAIM, autoescape=True),
+            or_(*(key.startswith(each, autoescape=True) for each in FORGOTTEN_IN_TIME)),
             AssetStateStoreModel.updated_at < now - CLAIMS_KEPT,
         )
         try:
             _persistently(lambda session: session.execute(old))
         except Exception:  # noqa: BLE001
             _log.warning("What was emitted long ago is not forgotten yet; the next hour tries again")
-
-
-def _was_told_by_a_watcher(session: Session, asset: Found, ended: SyncEnded) -> bool:
-    """Airflow stops the watcher of an asset while all its DAGs are paused; before that, it may have told of this."""
-    from airflow.state import AssetScope, get_state_backend  # noqa: PLC0415
-
-    # By way of the backend, which is where Airflow puts what a watcher remembers.
-    seen = get_state_backend().get(AssetScope(asset_id=asset.id), SEEN, session=session)
-    mark = Watermark.from_json(_parsed(seen))
-    return mark is not None and mark.has_told(ended.record)
-
-
-def _parsed(text: str | None) -> object:
-    try:
-        return json.loads(text) if text is not None else None
-    except ValueError:
-        return None
-
-
-def _now() -> dict[str, Any]:
-    return {"at": utcnow().isoformat()}
 
 
 def _persistently(work: Callable[[Session], T]) -> T:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_fivetran.core.asset_uris import Subject
+from airflow_provider_fivetran.core.claims import identity_of
 from airflow_provider_fivetran.core.fields import storable
-from airflow_provider_fivetran.core.landings import identity_of
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import read_moment
 from airflow_provider_fivetran.core.verdicts import SyncRecord

@@ -363,7 +363,7 @@ def test_one_that_stood_still_does_not_repeat_what_its_successor_has_told(loop):
 
 def test_what_the_webhook_receiver_has_told_is_not_told_again(loop):
     fivetran, store = Busy(loop, {"a": [(20, 40, "well"), (100, 140, "well")]}), Kept()
-    store.values["fivetran_emitted:a:a-20:succeeded"] = {"at": "2026"}
+    store.values |= {"fivetran_receiver": {"at": "2026-01-01T00:00:00Z"}, "fivetran_told:a:a-20:ended": {}}
     assert names(told_by(fivetran, 300, "a", store=store)) == ["a-100"]
 
 

@@ -216,7 +216,7 @@ def test_claims_are_forgotten_after_their_time_and_nothing_else_is(tables, accou
     assert len(state(asset_id)) == 3, "pruned again within the hour"
 
     tell(module.AirflowTables(), account, sync_id="young")
-    assert sorted(state(asset_id)) == ["fivetran_emitted:speak_menial:young:succeeded", "fivetran_watermark"]
+    assert sorted(state(asset_id)) == ["fivetran_claim:speak_menial:young:ended", "fivetran_watermark"]
 
 
 def test_claims_outlive_every_delivery_that_is_taken():
