@@ -137,6 +137,10 @@ demo: $(STAMP)  ## a Fivetran, a warehouse and dbt on this machine: one run from
 demo-ui: $(STAMP)  ## the same with Airflow's web interface, until Ctrl-C
 	@exec $(BIN)/python example_dags/demo/run.py --ui
 
+.PHONY: demo-watched
+demo-watched: $(STAMP)  ## the same where Fivetran keeps its own schedule: a DAG that nobody triggers runs when data has landed
+	@exec $(BIN)/python example_dags/demo/run.py --watched
+
 COMPILE = $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate pyproject.toml -
 .PHONY: constraints $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)
 constraints: $(AIRFLOW_OLDER:%=constraints/airflow-%.txt)  ## resolve anew and rewrite the constraints files

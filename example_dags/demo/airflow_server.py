@@ -146,8 +146,24 @@ class Airflow:
         body = {"logical_date": None, "conf": dict(conf)}
         return str(self._call("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", body)["dag_run_id"])
 
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """The runs of a DAG, the first one first."""
+        path = f"/api/v2/dags/{quote(dag_id)}/dagRuns?limit=100&order_by=id"
+        return list(self._call("GET", path)["dag_runs"])
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        return dict(self._call("GET", _run(dag_id, run_id)))
+
     def run_state(self, dag_id: str, run_id: str) -> str:
-        return str(self._call("GET", _run(dag_id, run_id))["state"])
+        return str(self.run(dag_id, run_id)["state"])
+
+    def asset_events(self) -> list[dict[str, Any]]:
+        """What all assets were told, the latest hundred."""
+        return list(self._call("GET", "/api/v2/assets/events?limit=100&order_by=-timestamp")["asset_events"])
+
+    def events_behind(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The asset events that a run was made of."""
+        return list(self._call("GET", f"{_run(dag_id, run_id)}/upstreamAssetEvents")["asset_events"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run."""

@@ -16,6 +16,9 @@ KEY, SECRET, CONNECTION, URL = (
 )
 
 
+SYNC_TAKES, WATCHED_SYNC_TAKES = 15.0, 4.0
+
+
 class RefusedError(Exception):
     """What was asked cannot be done; the text says why and what to change."""
 
@@ -33,6 +36,7 @@ class Account:
 @dataclass(frozen=True)
 class Choices:
     ui: bool
+    watched: bool
     seconds_per_sync: float
     time_limit: float
     keep: bool
@@ -45,10 +49,14 @@ def read_choices(arguments: list[str] | None = None) -> Choices:
     :raises RefusedError: for a combination that cannot work, naming the variable that is missing.
     """
     asked = _parser().parse_args(arguments)
+    if asked.watched:
+        _check_watched(asked)
+    usual = WATCHED_SYNC_TAKES if asked.watched else SYNC_TAKES
     account = None if asked.simulator else _account(asked.connection)
     return Choices(
         ui=asked.ui,
-        seconds_per_sync=asked.seconds_per_sync,
+        watched=asked.watched,
+        seconds_per_sync=usual if asked.seconds_per_sync is None else asked.seconds_per_sync,
         time_limit=asked.time_limit,
         keep=asked.keep,
         account=account,
@@ -65,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
         "--ui", action="store_true", help="leave Airflow with its web interface running until Ctrl-C"
     )
     parser.add_argument(
+        "--watched",
+        action="store_true",
+        help="start no sync: the simulated Fivetran keeps its own schedule, and a DAG runs when data has landed",
+    )
+    parser.add_argument(
         "--connection",
         metavar="ID",
         default=os.environ.get(CONNECTION, ""),
@@ -77,8 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds-per-sync",
         metavar="N",
         type=float,
-        default=15.0,
-        help="how long a simulated sync takes (default: 15)",
+        help=f"how long a simulated sync takes (default: {SYNC_TAKES:g}, with --watched {WATCHED_SYNC_TAKES:g})",
     )
     parser.add_argument(
         "--time-limit",
@@ -89,6 +101,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--keep", action="store_true", help="keep the scratch folder, to look into it")
     return parser
+
+
+def _check_watched(asked: argparse.Namespace) -> None:
+    if asked.ui:
+        raise RefusedError(
+            "--watched ends with the run that it waits for, and --ui goes on until Ctrl-C: choose one of them."
+        )
+    real = [name for name in (KEY, SECRET, URL) if os.environ.get(name)]
+    real += [CONNECTION] if asked.connection else []
+    if real and not asked.simulator:
+        raise RefusedError(
+            f"--watched waits for the schedule of a simulated Fivetran, but {' and '.join(real)} "
+            f"{'is' if len(real) == 1 else 'are'} set, which is for a real one. Say --simulator as well."
+        )
 
 
 def _account(connection: str) -> Account | None:

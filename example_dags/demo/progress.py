@@ -19,6 +19,11 @@ REPEAT_AFTER = 5.0  # seconds between two lines about the same wait, where a lin
 LONGEST_SILENCE = 20.0  # seconds for which Airflow may leave its own API unanswered under load
 
 
+def line(name: str, state: str, remark: str = "") -> str:
+    """Who, what became of it, and a word about that, in columns."""
+    return f"{name:<30} {state:<9} {remark}".rstrip()
+
+
 class Progress:
     """Print lines that begin with the time since the demo began."""
 
@@ -138,7 +143,7 @@ class Follower:
 
     def _whats_left(self, tasks: list[dict[str, Any]]) -> str:
         left = [_line(task, self._remark(task)) for task in tasks if task["state"] not in ENDED | QUIET]
-        return "Still under way:\n" + "\n".join(f"    {line}" for line in left) if left else ""
+        return "Still under way:\n" + "\n".join(f"    {each}" for each in left) if left else ""
 
 
 def _key(task: dict[str, Any]) -> tuple[str, int]:
@@ -147,7 +152,7 @@ def _key(task: dict[str, Any]) -> tuple[str, int]:
 
 def _line(task: dict[str, Any], remark: str) -> str:
     name = task["task_id"] + (f"[{task['map_index']}]" if task["map_index"] >= 0 else "")
-    return f"{name:<30} {task['state']:<9} {remark}".rstrip()
+    return line(name, task["state"], remark)
 
 
 def _connection(task: dict[str, Any]) -> str:

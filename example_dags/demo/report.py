@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import urllib.request
-from base64 import b64encode
+import time
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+PATIENCE = (
+    20.0  # seconds for which somebody else may write into the warehouse: DuckDB has one writer and no reader
+)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -54,29 +57,47 @@ def moment(text: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text) if text else None
 
 
+def syncs(records: Sequence[Mapping[str, Any]]) -> str:
+    """The records of syncs, as tasks and asset events have them, as a table."""
+    columns = ("connection", "status", "started", "ended", "seconds", "megabytes loaded")
+    rows = [
+        (
+            record["connection_id"],
+            record["status"],
+            moment(record["started_at"]),
+            moment(record["ended_at"]),
+            record["duration"],
+            _loaded(record["volume_mb"]),
+        )
+        for record in records
+    ]
+    return table(columns, rows)
+
+
+def _loaded(volumes: Mapping[str, float]) -> float | None:
+    return next((size for stage, size in volumes.items() if "load" in stage), None)
+
+
 def mart(duckdb_file: Path, name: str, order_by: str, limit: int) -> str:
     """The first rows of a finished mart as a table."""
-    import duckdb
-
-    with duckdb.connect(str(duckdb_file), read_only=True) as warehouse:
+    with _opened(duckdb_file) as warehouse:
         found = warehouse.execute(f"from dbt_marts.{name} order by {order_by} limit {limit}")
         return table([column[0] for column in found.description], found.fetchall())
 
 
-def landed(duckdb_file: Path, schema: str) -> str:
-    """How many rows the syncs have landed in each table of a schema."""
-    import duckdb
-
-    with duckdb.connect(str(duckdb_file), read_only=True) as warehouse:
+def landed(duckdb_file: Path, *schemas: str) -> str:
+    """How many rows the syncs have landed in each table of these schemas."""
+    with _opened(duckdb_file) as warehouse:
         names = [
-            name
+            (schema, name)
+            for schema in schemas
             for (name,) in warehouse.execute(
                 "select table_name from information_schema.tables where table_schema = ? order by 1", [schema]
             ).fetchall()
             if not name.startswith("_")
         ]
         rows = []
-        for name in names:
+        for schema, name in names:
             counted = warehouse.execute(
                 f'select count(*), max(_fivetran_synced) from "{schema}"."{name}"'  # noqa: S608
             ).fetchone()
@@ -84,10 +105,18 @@ def landed(duckdb_file: Path, schema: str) -> str:
         return table(("table", "rows", "newest row landed"), rows)
 
 
-def history(url: str, connection: str, key: str, secret: str) -> list[dict[str, Any]]:
-    """The sync history of a connection as the (simulated) Fivetran tells it."""
-    request = urllib.request.Request(f"{url}/v1/connections/{connection}/sync-history")  # noqa: S310
-    request.add_header("Authorization", "Basic " + b64encode(f"{key}:{secret}".encode()).decode())
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as answer:
-        return list(json.load(answer)["data"]["items"])
+@contextmanager
+def _opened(duckdb_file: Path) -> Iterator[Any]:
+    import duckdb
+
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            warehouse = duckdb.connect(str(duckdb_file), read_only=True)
+            break
+        except duckdb.IOException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+    with warehouse:
+        yield warehouse

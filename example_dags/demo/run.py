@@ -1,5 +1,6 @@
 """The main job, before your eyes: a real Airflow starts a Fivetran sync, defers, notices its end, runs dbt.
 
+With ``--watched`` nothing is started: Fivetran keeps its own schedule, and a DAG runs when data has landed.
 ``python example_dags/demo/run.py --help`` lists what can be chosen. Everything runs on loopback ports and
 in a scratch folder; when the demo ends, also by Ctrl-C, nothing of it is left.
 """
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING
 from airflow_server import USER, Airflow, NotReadyError
 from choices import RefusedError, read_choices
 from progress import Follower, Progress
-from report import history, landed, mart, moment, table
+from report import landed, mart, moment, syncs, table
 from services import Interrupts, ServiceDiedError, Services, Stopped
 from simulated import KEY, SECRET, SYNCED, SimulatedFivetran
+from watched import DAG_ID as WATCHED
+from watched import EVERY, Landings, last_to_land, record_of
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent
 START_UP_TAKES_AT_MOST = 120.0
+EVERY_IN_UI = {"crm": 60.0}
 WITH_DBT, PLAIN = "fivetran_then_dbt", "sync_one_connection"
 NEEDED = (
     "airflow_provider_fivetran",
@@ -51,7 +55,7 @@ class Demo:
         self._progress = progress
         self._scratch = scratch
         self._warehouse = scratch / "warehouse.duckdb"
-        self._dag_id = PLAIN if choices.account else WITH_DBT
+        self._dag_id = PLAIN if choices.account else WATCHED if choices.watched else WITH_DBT
         self._fivetran: SimulatedFivetran | None = None
         self._airflow = Airflow(scratch / "airflow", self._dags_folder(), services)
 
@@ -71,13 +75,16 @@ class Demo:
     def run(self) -> int:
         """Run the demo and return the exit code."""
         self._start()
-        return self._leave_running() if self._choices.ui else self._watch_one_run()
+        if self._choices.ui:
+            return self._leave_running()
+        return self._watch_landings() if self._choices.watched else self._watch_one_run()
 
     def _start(self) -> None:
         account = self._choices.account
         if account is None:
             self._fivetran = SimulatedFivetran(self._services, self._scratch, self._warehouse)
-            self._fivetran.start(self._choices.seconds_per_sync, own_schedules=self._choices.ui)
+            every = EVERY if self._choices.watched else EVERY_IN_UI if self._choices.ui else {}
+            self._fivetran.start(self._choices.seconds_per_sync, every)
             self._progress.say(f"A simulated Fivetran listens at {self._fivetran.url}")
         else:
             self._progress.say(f"Fivetran is the real one{f' ({account.url})' if account.url else ''}")
@@ -104,14 +111,40 @@ class Demo:
         state, tasks = follower.follow(deadline, self._services.check)
         self._show_syncs(run_id, tasks)
         if state != "success":
-            self._show_failures(tasks)
-            self._progress.say(f"{self._dag_id} failed")
-            return 1
+            return self._fail(tasks)
         if account is None:
-            self._show_warehouse()
+            self._show_warehouse("shop")
         how = "deferred in between" if follower.deferred else "never deferred"
         self._progress.plain()
         self._progress.say(f"{self._dag_id} succeeded; the sync's task was {how}")
+        return 0
+
+    def _watch_landings(self) -> int:
+        fivetran = self._fivetran
+        assert fivetran is not None  # noqa: S101
+        self._progress.say(f"Airflow is ready; nobody triggers {WATCHED}, it waits for {' and '.join(EVERY)}")
+        deadline = time.monotonic() + self._choices.time_limit
+        landings = Landings(self._airflow, fivetran, self._progress)
+        run_id = landings.wait_for_run(deadline, self._services.check)
+        # One of dbt's tests compares a table with what it was made of, which must not change in between.
+        for name in EVERY:
+            fivetran.rest(name)
+        self._progress.say(
+            "Fivetran starts no more syncs: dbt's tests are to find the rows that its models found"
+        )
+        follower = Follower(self._airflow, WATCHED, run_id, self._progress)
+        state, tasks = follower.follow(deadline, self._services.check)
+        events = self._airflow.events_behind(WATCHED, run_id)
+        self._progress.plain("\nSyncs that the run was made for, as their asset events told\n")
+        self._progress.plain(syncs(sorted(map(record_of, events), key=lambda record: record["ended_at"])))
+        if state != "success":
+            return self._fail(tasks)
+        self._show_warehouse(*EVERY)
+        last, ended = last_to_land(events)
+        started = moment(self._airflow.run(WATCHED, run_id)["start_date"]) or ended
+        late = f"{(started - ended).total_seconds():.1f} s"
+        self._progress.plain()
+        self._progress.say(f"{WATCHED} succeeded; it started {late} after the second sync, of {last}, ended")
         return 0
 
     def _show_syncs(self, run_id: str, tasks: list[dict[str, Any]]) -> None:
@@ -121,26 +154,11 @@ class Demo:
         records = [record for record in records if record]
         if records:
             self._progress.plain("\nSyncs that ran, as the tasks recorded them (XCom fivetran_sync)\n")
-            self._progress.plain(
-                table(
-                    ("connection", "status", "started", "ended", "seconds", "megabytes loaded"),
-                    [
-                        (
-                            record["connection_id"],
-                            record["status"],
-                            moment(record["started_at"]),
-                            moment(record["ended_at"]),
-                            record["duration"],
-                            _loaded(record["volume_mb"]),
-                        )
-                        for record in records
-                    ],
-                )
-            )
+            self._progress.plain(syncs(records))
             for record in records:
                 self._progress.plain(f"\n  {record['link']}")
         if self._fivetran is not None:
-            items = history(self._fivetran.url, SYNCED, KEY, SECRET)
+            items = self._fivetran.history(SYNCED)
             self._progress.plain("\nWhat Fivetran itself says about it (sync history)\n")
             rows = [
                 (item["sync_id"], item["status"], moment(item["start"]), moment(item.get("end")))
@@ -148,19 +166,21 @@ class Demo:
             ]
             self._progress.plain(table(("sync", "status", "started", "ended"), rows))
 
-    def _show_warehouse(self) -> None:
-        self._progress.plain("\nWhat the sync landed\n")
-        self._progress.plain(landed(self._warehouse, "shop"))
+    def _show_warehouse(self, *schemas: str) -> None:
+        self._progress.plain(f"\nWhat the sync{'s' if len(schemas) > 1 else ''} landed\n")
+        self._progress.plain(landed(self._warehouse, *schemas))
         self._progress.plain("\nWhat dbt made of it: the last ten days of the mart daily_revenue\n")
         self._progress.plain(mart(self._warehouse, "daily_revenue", "order_date desc", 10))
         self._progress.plain("\n... and the five best customers of the mart customer_orders\n")
         self._progress.plain(mart(self._warehouse, "customer_orders", "lifetime_value desc, customer_id", 5))
 
-    def _show_failures(self, tasks: list[dict[str, Any]]) -> None:
+    def _fail(self, tasks: list[dict[str, Any]]) -> int:
         for task in tasks:
             if task["state"] == "failed":
                 self._progress.plain(f"\n{task['task_id']} failed. The end of its log:\n")
                 self._progress.plain(self._airflow.task_log(task))
+        self._progress.say(f"{self._dag_id} failed")
+        return 1
 
     def _leave_running(self) -> int:
         say = self._progress.plain
@@ -173,10 +193,6 @@ class Demo:
         while True:
             self._services.check()
             time.sleep(0.5)
-
-
-def _loaded(volumes: dict[str, float]) -> float | None:
-    return next((size for stage, size in volumes.items() if "load" in stage), None)
 
 
 def main(arguments: list[str] | None = None) -> int:

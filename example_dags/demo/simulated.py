@@ -6,11 +6,14 @@ import json
 import os
 import sys
 import time
+import urllib.request
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from services import ServiceDiedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from services import Services
@@ -19,7 +22,6 @@ KEY, SECRET = "demo-key", "demo-secret"  # opens nothing but a simulator on this
 SYNCED = "shop_orders"
 NAME = "simulated Fivetran"
 STARTS_WITHIN = 30.0
-SCHEDULED_EVERY = 60.0
 
 
 class SimulatedFivetran:
@@ -31,10 +33,10 @@ class SimulatedFivetran:
         self._scratch = scratch
         self._warehouse = warehouse
 
-    def start(self, seconds_per_sync: float, *, own_schedules: bool) -> None:
-        """Start it and return when it listens."""
+    def start(self, seconds_per_sync: float, every: Mapping[str, float]) -> None:
+        """Start it, with an account as in :func:`account`, and return when it listens."""
         description = self._scratch / "fivetran.json"
-        description.write_text(json.dumps(account(seconds_per_sync, own_schedules=own_schedules)))
+        description.write_text(json.dumps(account(seconds_per_sync, every)))
         module = [sys.executable, "-m", "airflow_provider_fivetran.simulator"]
         options = ["--port", "0", "--account", str(description), "--duckdb", str(self._warehouse)]
         self._services.start(NAME, [*module, *options], os.environ, self._scratch)
@@ -50,18 +52,53 @@ class SimulatedFivetran:
             time.sleep(0.05)
         raise ServiceDiedError(f"The {NAME} did not listen in time.")
 
+    def history(self, connection: str) -> list[dict[str, Any]]:
+        """The sync history of a connection, as Fivetran's API tells it."""
+        return list(self._call("GET", f"/v1/connections/{connection}/sync-history")["data"]["items"])
 
-def account(seconds_per_sync: float, *, own_schedules: bool) -> dict[str, Any]:
-    """Describe the account. With ``own_schedules`` Fivetran starts the syncs of one connection by itself."""
+    def rest(self, connection: str) -> None:
+        """Let Fivetran start no more syncs of a connection by itself; one that runs goes on."""
+        self._call("PATCH", f"/v1/connections/{connection}", {"schedule_type": "manual"})
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All syncs as they really were."""
+        return list(self._call("GET", "/_control/runs")["runs"])
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Whatever was asked of its API."""
+        return list(self._call("GET", "/_control/requests")["requests"])
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": "Basic " + b64encode(f"{KEY}:{SECRET}".encode()).decode(),
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            with _OPENER.open(request, timeout=10) as answer:
+                return json.load(answer)
+        except (OSError, ValueError) as error:
+            raise ServiceDiedError(f"The {NAME} does not answer {method} {path}: {error}") from error
+
+
+# Requests to ourselves must not go through a proxy that the environment names.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def account(seconds_per_sync: float, every: Mapping[str, float]) -> dict[str, Any]:
+    """Describe the account. Connections in ``every`` sync by themselves, so many seconds apart."""
     plan = {"duration": seconds_per_sync}
-    every = {"every": SCHEDULED_EVERY} if own_schedules else {}
     connections = [
         {"id": SYNCED, "schema": "shop", "service": "postgres"},
         {"id": "web_shop", "schema": "web_shop", "service": "mysql"},
         {"id": "card_payments", "schema": "card_payments", "service": "stripe"},
-        {"id": "crm", "schema": "crm", "service": "salesforce", **every},
+        {"id": "crm", "schema": "crm", "service": "salesforce"},
     ]
     return {
         "keys": [{"key": KEY, "secret": SECRET}],
-        "connections": [{**row, "plan": plan} for row in connections],
+        "connections": [{**row, "plan": plan, "every": every.get(row["id"])} for row in connections],
     }
