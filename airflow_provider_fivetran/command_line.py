@@ -1,4 +1,6 @@
-"""``airflow fivetran webhooks``: the webhook that points at this Airflow, at a terminal. For Airflow 3.2 and newer.
+"""``airflow fivetran``: the webhook that points at this Airflow, and DAG files of other providers, at a terminal.
+
+For Airflow 3.2 and newer.
 
 Airflow imports this module with every command, so it imports what a command needs when that runs.
 """
@@ -56,12 +58,24 @@ def get_commands() -> list[CLICommand]:
         metavar="EVENT",
         default="sync_end",
     )
+    from airflow_provider_fivetran.migrate.command import (  # noqa: PLC0415
+        DESCRIPTION,
+        OUTPUT_HELP,
+        OUTPUTS,
+        PATH_HELP,
+        WRITE_HELP,
+    )
+
+    paths = Arg(("path",), nargs="+", help=PATH_HELP)
+    write = Arg(("--write",), action="store_true", help=WRITE_HELP)
+    output = Arg(("--output",), choices=OUTPUTS, default="text", help=OUTPUT_HELP)
     which = (conn_id, group_id, url, ARG_VERBOSE)
     return [
         GroupCommand(
             name="fivetran",
-            help="Manage what Fivetran knows of this Airflow",
+            help="Manage what Fivetran knows of this Airflow, and rewrite DAGs of other providers",
             subcommands=[
+                ActionCommand("migrate", DESCRIPTION, migrate, (paths, write, output)),
                 GroupCommand(
                     name="webhooks",
                     help="Manage the webhook that points at this Airflow",
@@ -86,7 +100,7 @@ def get_commands() -> list[CLICommand]:
                         ),
                         ActionCommand("remove", "Delete it", remove, which),
                     ],
-                )
+                ),
             ],
         )
     ]
@@ -145,6 +159,15 @@ def remove(args: argparse.Namespace) -> None:
         print(f"{webhook.id} was removed; it led to {webhook.address}")
     if not removed:
         print(f"There is none that leads to {setup.url}")
+
+
+def migrate(args: argparse.Namespace) -> None:
+    """``airflow fivetran migrate``; it fails where something is left to a person."""
+    from airflow_provider_fivetran.migrate.command import run  # noqa: PLC0415
+
+    code = run(args.path, write=args.write, output=args.output)
+    if code:
+        raise SystemExit(code)
 
 
 @contextmanager

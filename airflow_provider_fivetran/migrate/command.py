@@ -1,0 +1,147 @@
+"""``airflow fivetran migrate``, and the same without Airflow: ``python -m airflow_provider_fivetran.migrate``."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import json
+import sys
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_fivetran.migrate.files import find, read_python, replace
+from airflow_provider_fivetran.migrate.peers import CONCERNED
+from airflow_provider_fivetran.migrate.requirements import is_about_requirements, remarks_on
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["DESCRIPTION", "OUTPUTS", "OUTPUT_HELP", "PATH_HELP", "WRITE_HELP", "main", "run"]
+
+DESCRIPTION = "Rewrite DAG files that were written for another Fivetran provider, and say what needs a person"
+PATH_HELP = "files, or folders to look through"
+WRITE_HELP = "change the files; without it, what would change is only shown"
+OUTPUT_HELP = "text (default) or json"
+OUTPUTS = ("text", "json")
+NOTHING_LEFT, SOMETHING_LEFT, BAD_USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m airflow_provider_fivetran.migrate``.
+
+    :return: the exit code.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_fivetran.migrate", description=DESCRIPTION
+    )
+    parser.add_argument("path", nargs="+", help=PATH_HELP)
+    parser.add_argument("--write", action="store_true", help=WRITE_HELP)
+    parser.add_argument("--output", choices=OUTPUTS, default="text", help=OUTPUT_HELP)
+    given = parser.parse_args(arguments)
+    return run(given.path, write=given.write, output=given.output)
+
+
+def run(paths: Sequence[str], *, write: bool = False, output: str = "text") -> int:
+    """Rewrite files, or show how they would be rewritten, and tell of it on the terminal.
+
+    :return: the exit code: 0, 1 if something is left to a person, 2 if this could not be done at all.
+    """
+    if find_spec("libcst") is None:
+        print("This needs libcst: pip install 'airflow-provider-fivetran[migrate]'", file=sys.stderr)
+        return BAD_USAGE
+    try:
+        files = find(paths)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return BAD_USAGE
+    report = Report()
+    for file in files:
+        _migrate(file, report, write=write)
+    print(report.as_json() if output == "json" else report.as_text(), end="")
+    return SOMETHING_LEFT if report.remarks else NOTHING_LEFT
+
+
+@dataclass
+class Report:
+    """What was found, and what was done about it."""
+
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[dict[str, Any]] = field(default_factory=list)
+
+    def remark(self, file: Path, line: int, text: str) -> None:
+        """Leave something to a person."""
+        self.remarks.append({"path": str(file), "line": line, "text": text})
+
+    def as_json(self) -> str:
+        """All of it for programs."""
+        return json.dumps({"files": self.changes, "remarks": self.remarks}, indent=2) + "\n"
+
+    def as_text(self) -> str:
+        """All of it for people."""
+        lines = [change["diff"] for change in self.changes]
+        lines += [f"{found['path']}:{found['line']}: {found['text']}\n" for found in self.remarks]
+        written = sum(change["written"] for change in self.changes)
+        pending = len(self.changes) - written
+        parts = [f"{_files(written)} rewritten"] if written else []
+        parts += [f"{_files(pending)} to rewrite (with --write)"] if pending else []
+        parts = parts or ["nothing to rewrite"]
+        places = len(self.remarks)
+        parts += [f"{places} place{'s' if places != 1 else ''} left to a person"] if places else []
+        return "".join([*lines, "; ".join(parts), "\n"])
+
+
+def _files(number: int) -> str:
+    return f"{number} file{'s' if number != 1 else ''}"
+
+
+def _migrate(file: Path, report: Report, *, write: bool) -> None:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        report.remark(file, 1, f"cannot be read: {error.strerror}")
+        return
+    if is_about_requirements(file.name):
+        for line, text in remarks_on(data.decode(errors="replace")):
+            report.remark(file, line, text)
+    elif CONCERNED.search(data.decode("latin-1")):
+        _migrate_python(file, data, report, write=write)
+
+
+def _migrate_python(file: Path, data: bytes, report: Report, *, write: bool) -> None:
+    from airflow_provider_fivetran.migrate.rewriting import rewrite  # noqa: PLC0415
+
+    try:
+        read = read_python(data)
+    except ValueError as error:
+        report.remark(file, 1, f"{error}; it is left as it is")
+        return
+    result = rewrite(read.text)
+    written = False
+    if result.text != read.text:
+        if write:
+            try:
+                replace(file, read.to_bytes(result.text))
+                written = True
+            except OSError as error:
+                report.remark(file, 1, f"cannot be written: {error}")
+        report.changes.append(
+            {"path": str(file), "written": written, "diff": _difference(str(file), read.text, result.text)}
+        )
+    for found in result.remarks:
+        report.remark(file, found.new_line if written else found.line, found.text)
+
+
+def _difference(name: str, before: str, after: str) -> str:
+    lines = difflib.unified_diff(
+        # Split where Python ends a line, and nowhere else.
+        list(io.StringIO(before, newline="")),
+        list(io.StringIO(after, newline="")),
+        name,
+        name,
+    )
+    return "".join(
+        line if line.endswith(("\n", "\r")) else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )

@@ -1,0 +1,297 @@
+"""`airflow fivetran migrate` and `python -m airflow_provider_fivetran.migrate`: files, exit codes, what is printed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_fivetran.migrate.command import main
+from airflow_provider_fivetran.migrate.files import find, read_python, replace
+from airflow_provider_fivetran.migrate.requirements import is_about_requirements, remarks_on
+
+BEFORE = "from fivetran_provider_async.sensors import FivetranSensor\n"
+AFTER = "from airflow_provider_fivetran.sensors import FivetranSensor\n"
+ASKING = BEFORE + "FivetranSensor(task_id='a')\n"
+BROKEN = BEFORE + "x = (\n"
+has_commands = pytest.mark.skipif(
+    importlib.metadata.version("apache-airflow").startswith(("2.", "3.0.", "3.1.")),
+    reason="Airflow has commands of providers since 3.2",
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+# --- what it says and does --------------------------------------------------------------------------------
+
+
+def test_nothing_is_written_unless_it_is_asked_for(folder, capsys):
+    write(folder, dag=BEFORE, other="import os\n")
+    assert main(["."]) == 0
+    assert capsys.readouterr().out == (
+        f"--- dag.py\n+++ dag.py\n@@ -1 +1 @@\n-{BEFORE}+{AFTER}1 file to rewrite (with --write)\n"
+    )
+    assert (folder / "dag.py").read_text(encoding="utf-8") == BEFORE
+
+
+def test_it_writes_and_a_second_time_there_is_nothing_to_do(folder, capsys):
+    write(folder, dag=BEFORE)
+    assert main(["dag.py", "--write"]) == 0
+    assert capsys.readouterr().out.endswith(f"+{AFTER}1 file rewritten\n")
+    assert (folder / "dag.py").read_text(encoding="utf-8") == AFTER
+    assert main(["dag.py", "--write"]) == 0
+    assert capsys.readouterr().out == "nothing to rewrite\n"
+
+
+def test_what_needs_a_person_is_told_with_its_place_and_is_exit_code_1(folder, capsys):
+    write(folder, dag=ASKING)
+    assert main(["."]) == 1
+    out = capsys.readouterr().out
+    assert "\ndag.py:2: FivetranSensor: other defaults here, on purpose" in out
+    assert out.endswith("1 file to rewrite (with --write); 1 place left to a person\n")
+
+
+def test_for_programs_it_is_json(folder, capsys):
+    old = "from fivetran_provider.sensors.fivetran import FivetranSensor as S\nS(\n  task_id='a',\n)\nx = 'fivetran_provider.x'\n"
+    write(folder, dag=old)
+    assert main(["dag.py", "--write", "--output", "json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    [change], [remark] = told["files"], told["remarks"]
+    assert (change["path"], change["written"]) == ("dag.py", True)
+    assert change["diff"].startswith("--- dag.py\n+++ dag.py\n")
+    # The line that it has now.
+    assert (remark["path"], remark["line"]) == ("dag.py", 6)
+
+
+def test_what_cannot_be_parsed_or_read_is_told_and_the_rest_is_done(folder, capsys):
+    write(folder, a=BROKEN, b=BEFORE)
+    (folder / "c.py").write_bytes(b"# coding: ascii\n# \xe9\n" + BEFORE.encode())
+    (folder / "d.py").write_bytes(b"# coding: klingon\n" + BEFORE.encode())
+    assert main([".", "--write"]) == 1
+    out = capsys.readouterr().out
+    assert "a.py:3: cannot be parsed" in out or "a.py:2: cannot be parsed" in out
+    assert "c.py:1: cannot be read: 'ascii' codec" in out or "c.py:1: cannot be read: invalid" in out
+    assert "d.py:1: cannot be read: unknown encoding" in out
+    assert (folder / "a.py").read_text(encoding="utf-8") == BROKEN
+    assert (folder / "b.py").read_text(encoding="utf-8") == AFTER
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nowhere"], ["--output", "xml", "."], [".", "--force"], ["dag.py", "nowhere"]]
+)
+def test_bad_usage_is_exit_code_2_and_changes_nothing(folder, capsys, arguments):
+    write(folder, dag=BEFORE)
+    try:
+        code = main([*arguments, "--write"])
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+    assert (folder / "dag.py").read_text(encoding="utf-8") == BEFORE
+    assert capsys.readouterr().err
+
+
+def test_requirements_are_told_of_and_left(folder, capsys):
+    text = "apache-airflow\nairflow-provider-fivetran-async[openlineage]==2.4.0\n"
+    (folder / "requirements.txt").write_text(text, encoding="utf-8")
+    assert main([".", "--write"]) == 1
+    assert (
+        "requirements.txt:2: airflow-provider-fivetran-async[openlineage] is another provider's"
+        in capsys.readouterr().out
+    )
+    assert (folder / "requirements.txt").read_text(encoding="utf-8") == text
+
+
+def run_python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], check=False, cwd=folder, capture_output=True, text=True
+    )
+
+
+def test_it_runs_without_airflow_and_runs_no_dag_file(folder):
+    write(folder, dag=BEFORE + "raise SystemExit(7)\n")
+    script = (
+        "import sys; sys.modules['airflow'] = None\n"
+        "from airflow_provider_fivetran.migrate.command import main\n"
+        "code = main(['.', '--write'])\n"
+        "heavy = {'requests', 'aiohttp', 'fivetran_provider_async'} & set(sys.modules)\n"
+        "sys.exit(f'{heavy}' if heavy else code)"
+    )
+    done = run_python(folder, "-c", script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "dag.py").read_text(encoding="utf-8").startswith(AFTER)
+
+
+def test_it_is_a_module_to_run(folder):
+    write(folder, dag=ASKING)
+    done = run_python(folder, "-m", "airflow_provider_fivetran.migrate", "dag.py")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"+{AFTER}" in done.stdout
+
+
+def test_without_libcst_it_says_what_to_install(folder):
+    write(folder, dag=BEFORE)
+    script = (
+        "import sys; from importlib.machinery import PathFinder\n"
+        "class Without(PathFinder):\n"
+        "    @classmethod\n"
+        "    def find_spec(cls, name, *more):\n"
+        "        return None if name == 'libcst' else super().find_spec(name, *more)\n"
+        "sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]\n"
+        "from airflow_provider_fivetran.migrate.command import main\n"
+        "sys.exit(main(['dag.py']))"
+    )
+    done = run_python(folder, "-c", script)
+    assert done.returncode == 2
+    assert done.stderr == "This needs libcst: pip install 'airflow-provider-fivetran[migrate]'\n"
+
+
+@has_commands
+@pytest.mark.parametrize(("text", "code"), [(BEFORE, 0), (ASKING, 1)])
+def test_it_is_a_command_of_airflow(folder, capsys, text, code):
+    import argparse
+
+    from airflow.cli.cli_parser import _add_command
+
+    from airflow_provider_fivetran.command_line import get_commands
+
+    write(folder, dag=text)
+    parser = argparse.ArgumentParser()
+    for command in get_commands():
+        _add_command(parser.add_subparsers(), command)
+    given = parser.parse_args(["fivetran", "migrate", "dag.py", "--write"])
+    try:
+        given.func(given)
+        ended = 0
+    except SystemExit as exit_:
+        ended = exit_.code
+    assert ended == code
+    assert (folder / "dag.py").read_text(encoding="utf-8").startswith(AFTER)
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (BEFORE.replace("\n", "\r\n").encode(), AFTER.replace("\n", "\r\n").encode()),
+        (b"\xef\xbb\xbf" + BEFORE.encode(), b"\xef\xbb\xbf" + AFTER.encode()),
+        (b"# coding: latin-1\n# \xe9\n" + BEFORE.encode(), b"# coding: latin-1\n# \xe9\n" + AFTER.encode()),
+        (b"# -*- coding: cp1252 -*-\n# \x80 " + BEFORE.encode() * 2, b"# -*- coding: cp1252 -*-\n# \x80 " + BEFORE.encode() + AFTER.encode()),
+        (("# é\n" + BEFORE).strip().encode(), ("# é\n" + AFTER).strip().encode()),
+        (b"x = 1 \r\n\x0c\r\n" + BEFORE.encode(), b"x = 1 \r\n\x0c\r\n" + AFTER.encode()),
+    ],
+    ids=["crlf", "bom", "latin-1", "cp1252", "no end", "mixed"],
+)  # fmt: skip
+def test_encoding_and_line_endings_stay(folder, before, after):
+    (folder / "dag.py").write_bytes(before)
+    assert main(["dag.py", "--write"]) == 0
+    assert (folder / "dag.py").read_bytes() == after
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o755, 0o660])
+def test_the_mode_stays_and_nothing_else_is_left_in_the_folder(folder, mode):
+    write(folder, dag=BEFORE)
+    (folder / "dag.py").chmod(mode)
+    assert main(["dag.py", "--write"]) == 0
+    assert stat.S_IMODE((folder / "dag.py").stat().st_mode) == mode
+    assert [path.name for path in folder.iterdir()] == ["dag.py"]
+
+
+def test_what_a_link_leads_to_is_rewritten_once_and_the_link_stays(folder, capsys):
+    write(folder, dag=BEFORE)
+    (folder / "link.py").symlink_to("dag.py")
+    assert main(["link.py", ".", "--write"]) == 0
+    assert (folder / "link.py").is_symlink()
+    assert (folder / "dag.py").read_text(encoding="utf-8") == AFTER
+    assert capsys.readouterr().out.endswith("\n1 file rewritten\n")
+
+
+def test_a_file_that_cannot_be_replaced_is_as_it_was(folder):
+    write(folder, dag=BEFORE)
+    (folder / "taken.py").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        replace(folder / "taken.py", AFTER.encode())
+    assert sorted(path.name for path in folder.iterdir()) == ["dag.py", "taken.py"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anything")
+def test_a_write_protected_file_is_told_of(folder, capsys):
+    write(folder, dag=BEFORE)
+    (folder / "dag.py").chmod(0o444)
+    assert main(["dag.py", "--write"]) == 1
+    assert "dag.py:1: cannot be written: dag.py is write-protected" in capsys.readouterr().out
+    assert (folder / "dag.py").read_text(encoding="utf-8") == BEFORE
+
+
+def test_it_looks_through_folders_but_not_into_what_is_installed(folder):
+    for name in ("b.py", "a.txt", "deep/c.py", ".git/d.py", "env/e.py", "env/pyvenv.cfg", "node_modules/f.py",
+                 "lib/site-packages/g.py", "dev-requirements.txt", "pyproject.toml", "setup.toml"):  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert [str(path) for path in find([".", "a.txt", "./b.py"])] == [
+        "b.py", "dev-requirements.txt", "pyproject.toml", "deep/c.py", "a.txt",
+    ]  # fmt: skip
+
+
+def test_bytes_that_would_not_come_back_are_refused():
+    with pytest.raises(ValueError, match="not unambiguous"):
+        read_python(b"# coding: utf-7\n# +AGE-\n")
+
+
+# --- requirements -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "is_told_of"),
+    [
+        ("airflow-provider-fivetran-async", True),
+        ("airflow_provider_fivetran_async>=2.0,<3  # why", True),
+        ('    "airflow-provider-fivetran-async[openlineage]~=2.4",', True),
+        ("airflow-provider-fivetran==1.1.4", True),
+        ("airflow-provider-fivetran[x] ~= 1.1", True),
+        ('"airflow-provider-fivetran>=1.0,<2"', True),
+        ("airflow-provider-fivetran<2.0", True),
+        ('airflow-provider-fivetran = "^1.1"', True),
+        ("airflow-provider-fivetran<=1", True),
+        ("airflow-provider-fivetran", False),
+        ("airflow-provider-fivetran>=2,<3", False),
+        ("airflow-provider-fivetran>=1.0", False),
+        ("airflow-provider-fivetran==2.0.1", False),
+        ("airflow-provider-fivetran==10.0.1", False),
+        ('airflow-provider-fivetran = "^2.1"', False),
+        ("airflow-provider-fivetran<2.1", False),
+        ("airflow-provider-fivetran  # once ==1.1", False),
+        ("# airflow-provider-fivetran-async", False),
+        ("my-airflow-provider-fivetran==1.0", False),
+        ("airflow-provider-fivetrans==1.0", False),
+        ('x = ["airflow-provider-fivetran", "other==1.0"]', False),
+        ("x = ['airflow-provider-fivetran==1.0', 'other']", True),
+    ],
+)
+def test_requirements(line, is_told_of):
+    assert [number for number, _ in remarks_on(f"first\n{line}\n")] == ([2] if is_told_of else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [("requirements.txt", True), ("dev-requirements.in", True), ("pyproject.toml", True), ("Dockerfile", True),
+     ("notes.txt", False), ("dag.py", False)],
+)  # fmt: skip
+def test_which_files_are_about_requirements(name, is_one):
+    assert is_about_requirements(name) is is_one
