@@ -1,48 +1,33 @@
-"""DAGs written for ``airflow-provider-fivetran-async`` 2.4.0 work after changing only the package in their imports.
+"""DAGs written for other providers work after ``airflow fivetran migrate``.
 
-The DAGs in ``dags/`` use the same constructs as the seven examples that its repository publishes. Only what Airflow 3
-itself removed was changed, as each file says. Operators of other companies are replaced by stand-ins that do nothing:
-what is tested is that ours parse and run beside them with the arguments that people gave them.
+The DAGs in ``dags/`` use the same constructs as the seven examples that the repository of
+``airflow-provider-fivetran-async`` 2.4.0 publishes, for which it is enough to change the package in their imports; they
+stand there as they are after that. Those in ``older/`` use the constructs of the five examples that the older
+``airflow-provider-fivetran`` 1.1.4 comes with, and stand there as they were. Only what Airflow 3 itself removed was
+changed. Operators of other companies are replaced by stand-ins that do nothing: what is tested is that ours parse and
+run beside them with the arguments that people gave them.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import airflow_home
 import pytest
 
-from airflow_provider_fivetran.simulator import Simulator, SyncPlan
+from airflow_provider_fivetran.migrate.rewriting import rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from airflow_provider_fivetran.simulator import Simulator
 
 DAGS = Path(__file__).parent / "dags"
+OLDER = Path(__file__).parent / "older"
 NAMES = sorted(path.stem for path in DAGS.glob("*.py"))
-FOREIGN = {
-    "airflow.providers.ssh.operators.ssh": ["SSHOperator"],
-    "airflow.providers.google.cloud.sensors.bigquery": ["BigQueryTableExistenceSensor"],
-    "airflow.providers.google.cloud.operators.bigquery": [
-        "BigQueryExecuteQueryOperator",
-        "BigQueryGetDataOperator",
-        "BigQueryValueCheckOperator",
-    ],
-}
-VARIABLES = {
-    "accounts_connection": "accounts_id",
-    "accounts_name": "accounts",
-    "accounts_destination": "Warehouse",
-    "adverts_connection": "adverts_id",
-    "project": "a-project",
-}
-
+OLDER_NAMES = sorted(path.stem for path in OLDER.glob("*.py"))
 # Whole runs go through Airflow, whose own warnings are not ours to mend.
 pytestmark = [
     pytest.mark.filterwarnings("default"),
@@ -50,72 +35,36 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a module with empty operators where each foreign provider would be."""
-    from airflow.providers.common.compat.sdk import BaseOperator
+@pytest.fixture
+def load(load_text: Callable[[str, str], Any]) -> Callable[[str], Any]:
+    """Load a DAG as the command rewrites it."""
 
-    def accept(self: Any, task_id: str, **arguments: Any) -> None:
-        BaseOperator.__init__(self, task_id=task_id)
-
-    for name, operators in FOREIGN.items():
-        parts = name.split(".")
-        for length in range(3, len(parts) + 1):
-            package = ".".join(parts[:length])
-            module = ModuleType(package)
-            module.__path__ = []
-            monkeypatch.setitem(sys.modules, package, module)
-        for operator in operators:
-            made = type(
-                operator, (BaseOperator,), {"__init__": accept, "execute": lambda self, context: None}
+    def load_rewritten(name: str) -> Any:
+        if name in OLDER_NAMES:
+            return load_text(
+                f"older_{name}", rewrite((OLDER / f"{name}.py").read_text(encoding="utf-8")).text
             )
-            monkeypatch.setattr(sys.modules[name], operator, made, raising=False)
+        ours = (DAGS / f"{name}.py").read_text(encoding="utf-8")
+        theirs = ours.replace("airflow_provider_fivetran", "fivetran_provider_async")
+        return load_text(f"migrated_{name}", rewrite(theirs).text)
 
-
-@pytest.fixture
-def account(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    simulator = Simulator()
-    # The sensors behind waiting operators want one more sync, which here as there comes from Fivetran's schedule.
-    for name in ("accounts", "adverts"):
-        simulator.add_connection(f"{name}_id", schema=name, every=2, default_plan=SyncPlan(duration=0.5))
-    for name, value in VARIABLES.items():
-        monkeypatch.setenv(f"AIRFLOW_VAR_{name.upper()}", value)
-    with simulator.serving(port=0) as url:
-        conn = {"conn_type": "fivetran", "login": "sim-key", "password": "sim-secret", "host": url}
-        monkeypatch.setenv("AIRFLOW_CONN_FIVETRAN_DEFAULT", json.dumps(conn))
-        yield simulator
-
-
-@pytest.fixture
-def load() -> Iterator[Callable[[str], Any]]:
-    """Load one of the DAGs, alone in Airflow's folder, as each run reads the whole folder again."""
-    folder = airflow_home.DAGS_FOLDER
-
-    def load_dag(name: str) -> Any:
-        try:
-            from airflow.dag_processing.dagbag import DagBag
-        except ImportError:
-            from airflow.models.dagbag import DagBag
-        file = folder / f"{name}.py"
-        shutil.copy(DAGS / file.name, file)
-        bag = DagBag(file)
-        assert bag.import_errors == {}
-        return bag.dags[f"migrated_{name}"]
-
-    yield load_dag
-    for left in folder.iterdir():
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return load_rewritten
 
 
 def _run(dag: Any) -> Any:
     return dag.test(logical_date=datetime.now(UTC))
 
 
+def _stop_its_schedule(account: Simulator) -> None:
+    connection = account.account.connection("accounts_id")
+    connection.every = connection.interval = connection.scheduled_at = None
+
+
 def test_there_are_as_many_as_were_published() -> None:
-    assert len(NAMES) == 7
+    assert (len(NAMES), len(OLDER_NAMES)) == (7, 5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + OLDER_NAMES)
 def test_it_imports_and_asks_nobody_anything(
     name: str, load: Callable[[str], Any], account: Simulator
 ) -> None:
@@ -124,7 +73,9 @@ def test_it_imports_and_asks_nobody_anything(
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("resync", "operator_then_sensor")])
+@pytest.mark.parametrize(
+    "name", [*(name for name in NAMES if name not in ("resync", "operator_then_sensor")), *OLDER_NAMES]
+)
 def test_it_runs_to_its_end(name: str, load: Callable[[str], Any], account: Simulator) -> None:
     dag_run = _run(load(name))
     states = {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
@@ -147,9 +98,22 @@ def test_a_resync_of_chosen_tables_asks_for_just_these(
 def test_the_sensor_waits_for_the_sync_whose_time_the_operator_returned(
     load: Callable[[str], Any], account: Simulator
 ) -> None:
-    account.account.connection("accounts_id").every = None
+    _stop_its_schedule(account)
     began = time.time()
     assert str(_run(load("operator_then_sensor")).state) == "success"
     [run] = account.runs("accounts_id")
     assert run.cause == "api"
     assert run.ended_at.timestamp() > began
+
+
+@pytest.mark.newest
+def test_of_the_older_provider_too_the_sensor_waits_for_that_sync_and_the_operator_does_not(
+    load: Callable[[str], Any], account: Simulator
+) -> None:
+    _stop_its_schedule(account)
+    dag_run = _run(load("time_of_the_operator"))
+    assert str(dag_run.state) == "success"
+    [run] = account.runs("accounts_id")
+    assert run.cause == "api"
+    [begin] = [ti for ti in dag_run.get_task_instances() if ti.task_id == "begin-sync"]
+    assert begin.end_date < run.ended_at
