@@ -17,51 +17,55 @@ __all__ = ["Elsewhere", "rewrite_calls"]
 
 
 class Elsewhere(cst.CSTVisitor):
-    """What the rest of a file says about arguments: keys of dicts, which may be ``default_args``."""
+    """What the rest of a file says about arguments: dicts, which may be ``default_args``."""
 
     def __init__(self) -> None:
         super().__init__()
         self.keys: dict[str, cst.CSTNode] = {}
-        self.names: set[str] = set()
-        self.defaults: list[cst.BaseExpression] = []
+        self._assigned: dict[str, cst.BaseExpression] = {}
+        self._default_args: list[cst.BaseExpression] = []
 
-    def visit_DictElement(self, node: cst.DictElement) -> None:
-        if isinstance(node.key, cst.SimpleString):
-            self.keys.setdefault(str(node.key.evaluated_value), node)
+    def visit_Dict(self, node: cst.Dict) -> None:
+        self.keys = {**_keys_of(node)[0], **self.keys}
 
     def visit_Call(self, node: cst.Call) -> None:
-        for arg in node.args:
-            if arg.keyword is None:
-                continue
-            if isinstance(node.func, cst.Name) and node.func.value == "dict":
-                self.keys.setdefault(arg.keyword.value, arg)
-            if arg.keyword.value == "default_args":
-                self.defaults.append(arg.value)
+        self.keys = {**_keys_of(node)[0], **self.keys}
+        self._default_args += [
+            arg.value for arg in node.args if arg.keyword is not None and arg.keyword.value == "default_args"
+        ]
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        if self._is_dict(node.value):
-            self.names |= {
-                target.target.value for target in node.targets if isinstance(target.target, cst.Name)
-            }
+        for target in node.targets:
+            if isinstance(target.target, cst.Name):
+                self._assigned[target.target.value] = node.value
 
-    @property
-    def is_all_here(self) -> bool:
-        """Whether all ``default_args`` are written out in this file."""
-        return all(
-            self._is_dict(value) or (isinstance(value, cst.Name) and value.value in self.names)
-            for value in self.defaults
-        )
+    def gives(self, name: str) -> bool | None:
+        """Whether ``default_args`` give an argument to all tasks of the file; ``None``: that cannot be told."""
+        answers = {self._has(value, name) for value in self._default_args}
+        if answers == {True}:
+            return True
+        return None if answers - {False} or name in self.keys else False
 
-    @staticmethod
-    def _is_dict(value: cst.BaseExpression) -> bool:
-        if isinstance(value, cst.Dict):
-            return all(isinstance(element, cst.DictElement) for element in value.elements)
-        return (
-            isinstance(value, cst.Call)
-            and isinstance(value.func, cst.Name)
-            and value.func.value == "dict"
-            and all(arg.keyword is not None for arg in value.args)
-        )
+    def _has(self, value: cst.BaseExpression, name: str) -> bool | None:
+        if isinstance(value, cst.Name):
+            value = self._assigned.get(value.value, value)
+        keys, all_known = _keys_of(value)
+        return True if name in keys else False if all_known else None
+
+
+def _keys_of(value: cst.BaseExpression) -> tuple[dict[str, cst.CSTNode], bool]:
+    """The keys of a dict that is written out, and whether these are all that it has."""
+    if isinstance(value, cst.Dict):
+        keys = {
+            str(element.key.evaluated_value): element
+            for element in value.elements
+            if isinstance(element, cst.DictElement) and isinstance(element.key, cst.SimpleString)
+        }
+        return dict(keys), len(keys) == len(value.elements)
+    if isinstance(value, cst.Call) and isinstance(value.func, cst.Name) and value.func.value == "dict":
+        named = {arg.keyword.value: arg for arg in value.args if arg.keyword is not None}
+        return dict(named), len(named) == len(value.args)
+    return {}, False
 
 
 def rewrite_calls(source: Source, names: Names) -> list[tuple[cst.Call, OperatorOrSo]]:
@@ -164,8 +168,9 @@ class _Rewriting:
             return True
         if self._known.kind == "hook":
             return self._is_complete and not self._call.args
-        if self._is_complete and self._elsewhere.is_all_here and name not in self._elsewhere.keys:
-            return True
+        given = self._elsewhere.gives(name) if self._is_complete else None
+        if given is not None:
+            return not given
         self._source.remark(
             self._call,
             f'{self._name} took the Airflow connection "fivetran" by default, and here takes "fivetran_default": '

@@ -32,6 +32,7 @@ class _Rest(cst.CSTVisitor):
         super().__init__()
         self._source, self._names = source, names
         operators = [call for call, known in calls if known.kind == "operator"]
+        self._tasks = [call for call, known in calls if known.kind != "hook"]
         self._operators = {name for call in operators for name in self._assigned(call)}
         self._task_ids = {task_id for call in operators for task_id in _task_ids(call)}
         self._hook_calls = [call for call, known in calls if known.kind == "hook"]
@@ -72,6 +73,10 @@ class _Rest(cst.CSTVisitor):
         )
         if is_hook and name in HOOK_METHODS:
             self._source.remark(node, f"{name}: {HOOK_METHODS[name]}")
+        elif name == "execute" and (node.value in self._tasks or owner in self._operators):
+            self._source.remark(
+                node, "execute is called by hand, which here needs the context of a running task"
+            )
         elif owner in self._operators and name == "output" and not self._is_a_time(node):
             self._source.remark(node, _RESULT.format(owner))
         elif owner in self._operators and name == "hook":

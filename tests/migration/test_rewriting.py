@@ -243,25 +243,28 @@ def test_arguments_of_the_older_provider(kind, before, after):
 
 
 @pytest.mark.parametrize(
-    ("given", "is_added"),
+    ("given", "is_added", "is_asked"),
     [
-        ("default_args={'owner': 'me'}", True),
-        ("default_args=common", True),
-        ("default_args={'fivetran_conn_id': 'mine'}", False),
-        ("default_args=dict(fivetran_conn_id='mine')", False),
-        ("default_args=dict(others)", False),
-        ("default_args={**others}", False),
-        ("default_args=others", False),
+        ("DAG()", True, False),
+        ("DAG(default_args={'owner': 'me'})", True, False),
+        ("DAG(default_args=common)", True, False),
+        ("DAG(default_args={'fivetran_conn_id': 'mine'})", False, False),
+        ("DAG(default_args=dict(fivetran_conn_id='mine', **others))", False, False),
+        ("DAG(default_args={'fivetran_conn_id': 'mine'}), DAG(default_args=common)", False, True),
+        ("DAG(default_args=dict(others))", False, True),
+        ("DAG(default_args={**others})", False, True),
+        ("DAG(default_args=others)", False, True),
+        ("make_dag({'fivetran_conn_id': 'mine'})", False, True),
     ],
 )
-def test_the_older_default_connection_is_added_only_where_no_default_args_can_give_another(given, is_added):
+def test_the_older_default_connection_is_added_only_where_nothing_else_gives_one(given, is_added, is_asked):
     before = (
         OLD.format("sensor", "Sensor")
-        + f"common = dict(owner='me')\nwith DAG({given}):\n    FivetranSensor(task_id='a')\n"
+        + f"common = dict(owner='me')\nwith {given}:\n    FivetranSensor(task_id='a')\n"
     )
     result = rewrite(before)
     assert ('fivetran_conn_id="fivetran")' in result.text) is is_added
-    assert ("if fivetran_conn_id does not come with" in str(result.remarks)) is not is_added
+    assert ("if fivetran_conn_id does not come with" in str(result.remarks)) is is_asked
 
 
 def test_an_argument_that_is_there_under_both_names_is_left():
@@ -325,6 +328,8 @@ ALL = "deferrable=True, schedule_type='manual', when_paused='fail', when_running
         (f"FivetranOperator(task_id='a', {ALL})\nti.xcom_pull('a')", "the result of a is always the time"),
         (f"FivetranOperator(task_id='a', {ALL})\nti.xcom_pull(task_ids=['a', 'b'])", "the result of a is always the time"),
         (f"FivetranOperator(task_id='a', {ALL})\nB(x='{{{{ ti.xcom_pull(\"a\") }}}}')", "the result of a is always the time"),
+        ("@task\ndef f():\n    return FivetranSensor(task_id='a').execute({})", "execute is called by hand"),
+        (f"a = FivetranOperator({ALL})\na.execute(context)", "execute is called by hand"),
         ("dict(default_args={'xcom': 1})\nFivetranSensor(deferrable=True)", "xcom is called completed_after_time here"),
     ],
 )  # fmt: skip
