@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from airflow_provider_fivetran.migrate.peers import DISTRIBUTION, HOOK_METHODS, MENTION, OLD
+from airflow_provider_fivetran.migrate.source import dotted_name
 
 if TYPE_CHECKING:
     from airflow_provider_fivetran.migrate.names import Names
@@ -25,6 +26,27 @@ _TIMES = {"completed_after_time", "xcom"}
 def remark_on_the_rest(source: Source, names: Names, calls: list[tuple[cst.Call, OperatorOrSo]]) -> None:
     """Remark on what a person has to look at."""
     source.module.visit(_Rest(source, names, calls))
+    for use in names.uses:
+        known = [known for known, rest in names.classes_of(use.node) if rest in {"", "partial"}]
+        if known and _is_passed_on(source, use.node):
+            name = known[0].here.rpartition(".")[2]
+            source.remark(use.node, f"{name} is passed on: what it is called with is not followed")
+
+
+def _is_passed_on(source: Source, node: cst.CSTNode) -> bool:
+    """Whether a class is a value here, and is neither called nor only asked what it is."""
+    parent, *others = source.parents(node)
+    if isinstance(parent, cst.Call | cst.Expr | cst.AssignTarget | cst.Comparison):
+        return False
+    if isinstance(parent, cst.If | cst.IfExp) and parent.test is node:
+        return False
+    if any(isinstance(other, cst.Annotation) for other in (parent, *others)):
+        return False
+    if isinstance(parent, cst.Arg):
+        owner = others[0]
+        is_asked = isinstance(owner, cst.Call) and dotted_name(owner.func) in {"isinstance", "issubclass"}
+        return not is_asked and not isinstance(owner, cst.ClassDef)
+    return True
 
 
 class _Rest(cst.CSTVisitor):
