@@ -14,7 +14,6 @@ import platform
 import re
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from datetime import UTC, datetime
@@ -27,16 +26,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "example_dags" / "d
 from airflow_provider_fivetran.simulator import Simulator
 from airflow_server import NotReadyError
 from findings import Finding, markdown, page
-from progress import Progress
 from rows import all_rows
+from running import carry_out
 from scenes import Scenes, each
-from services import Interrupts, ServiceDiedError, Stopped
-from stage import SHORTENED, Database, LiveAirflow, Processes, Watch, until
+from stage import SHORTENED, Database, LiveAirflow, Watch, until
 from story import Story, Unlike
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from progress import Progress
+    from running import Place
     from story import Row
 
 HERE = Path(__file__).resolve().parent
@@ -50,17 +50,15 @@ MOST_ATTEMPTS = 3
 class Matrix:
     """One run of the rows."""
 
-    def __init__(
-        self, rows: Sequence[Row], scratch: Path, processes: Processes, progress: Progress, *, sqlite: bool
-    ) -> None:
+    def __init__(self, rows: Sequence[Row], place: Place, *, sqlite: bool) -> None:
         self._rows = rows
-        self._processes = processes
-        self._say = progress.say
+        self._processes = place.processes
+        self._say = place.progress.say
         self._simulator = Simulator()
-        self._dags = scratch / "dags"
-        self.database = Database(scratch, processes, sqlite=sqlite)
-        self._airflow = LiveAirflow(scratch / "airflow", self._dags, processes)
-        self._scenes = Scenes(self._airflow, processes)
+        self._dags = place.scratch / "dags"
+        self.database = Database(place.scratch, place.processes, sqlite=sqlite)
+        self._airflow = LiveAirflow(place.scratch / "airflow", self._dags, place.processes)
+        self._scenes = Scenes(self._airflow, place.processes)
         self._watch = Watch(self._airflow)
         self._stopped = threading.Event()
         self._attempts: dict[str, list[Story]] = {}
@@ -178,33 +176,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the matrix; the exit code says whether all was as promised."""
     choices = _choices(arguments)
     rows = [row for row in all_rows() if re.search(choices.only, row.dag_id)]
-    interrupts = Interrupts()
-    progress = Progress()
-    scratch = Path(tempfile.mkdtemp(prefix="fivetran-live-"))
-    # The database runs as somebody else, who must get to its own folder in there.
-    scratch.chmod(0o711)
-    for folder in ("logs", "tmp"):
-        (scratch / folder).mkdir()
-    processes = Processes(scratch / "logs", interrupts)
-    matrix = Matrix(rows, scratch, processes, progress, sqlite=choices.sqlite)
-    try:
-        return _report(matrix, matrix.run(), progress, complete=choices.only == "")
-    except Stopped as stop:
-        progress.plain("\nStopping everything ...")
-        return stop.exit_code
-    except (NotReadyError, ServiceDiedError) as problem:
-        progress.plain(f"\n{problem}")
-        return 2
-    finally:
-        interrupts.ignore()
-        matrix.stop()
-        database = processes.set_aside("PostgreSQL")
-        processes.stop()
-        matrix.database.stop(database)
-        if choices.keep:
-            progress.plain(f"The scratch folder is kept: {scratch}")
-        else:
-            shutil.rmtree(scratch, ignore_errors=True)
+
+    def play(place: Place) -> int:
+        matrix = Matrix(rows, place, sqlite=choices.sqlite)
+        try:
+            return _report(matrix, matrix.run(), place.progress, complete=choices.only == "")
+        finally:
+            matrix.stop()
+
+    return carry_out("live", play, keep=choices.keep)
 
 
 def _choices(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -13,7 +13,6 @@ import platform
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -29,14 +28,15 @@ import requests
 
 from airflow_provider_fivetran.simulator import Simulator, SyncPlan
 from airflow_server import NotReadyError
-from progress import Progress
-from services import Interrupts, ServiceDiedError, Stopped
-from stage import API_SERVER, Database, LiveAirflow, Processes, until
+from running import carry_out
+from stage import API_SERVER, Database, LiveAirflow, sync_id_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_fivetran.simulator.records import Run
+    from progress import Progress
+    from running import Place
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -80,14 +80,14 @@ class Landed:
 class Landings:
     """One run."""
 
-    def __init__(self, scratch: Path, processes: Processes, progress: Progress, choices: Any) -> None:
-        self._processes = processes
-        self._say = progress.say
+    def __init__(self, place: Place, choices: Any) -> None:
+        self._processes = place.processes
+        self._say = place.progress.say
         self._simulator = Simulator()
-        self._dags = scratch / "dags"
+        self._dags = place.scratch / "dags"
         self._choices = choices
-        self.database = Database(scratch, processes, sqlite=choices.sqlite)
-        self._airflow = LiveAirflow(scratch / "airflow", self._dags, processes)
+        self.database = Database(place.scratch, place.processes, sqlite=choices.sqlite)
+        self._airflow = LiveAirflow(place.scratch / "airflow", self._dags, place.processes)
         self._disturbed: list[tuple[datetime, datetime]] = []
 
     def run(self) -> list[Landed]:
@@ -227,14 +227,7 @@ class Landings:
     def _events(self, dag_id: str) -> list[dict[str, Any]]:
         name = dag_id.removeprefix("incident_")
         ending = f"/failures/{name}" if dag_id in INCIDENTS else f"/{name}"
-        events: list[dict[str, Any]] = []
-        while True:
-            page = self._airflow._call(
-                "GET", f"/api/v2/assets/events?limit=100&offset={len(events)}&order_by=timestamp"
-            )
-            events += page["asset_events"]
-            if len(page["asset_events"]) < 100:
-                break
+        events = self._airflow.asset_events()
         failures = dag_id in INCIDENTS
         return [e for e in events if e["uri"].endswith(ending) and ("/failures/" in e["uri"]) == failures]
 
@@ -247,11 +240,11 @@ class Landings:
     def _landed(self, dag_id: str) -> Landed:
         syncs = self._syncs(dag_id)
         events = self._events(dag_id)
-        told = Counter(_sync_id(event) for event in events)
+        told = Counter(sync_id_of(event) for event in events)
         runs = self._airflow._call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100")["dag_runs"]
         late, late_runs = [], []
         for event in events:
-            run = syncs.get(_sync_id(event))
+            run = syncs.get(sync_id_of(event))
             if run is None or run.ended_at is None:
                 continue
             about_to = timedelta(seconds=self._choices.poll + 2)
@@ -272,12 +265,6 @@ class Landings:
             late=late,
             late_runs=late_runs,
         )
-
-
-def _sync_id(event: dict[str, Any]) -> str:
-    extra = event["extra"]
-    record = extra.get("payload", extra)
-    return str(record.get("sync_id"))
 
 
 def _moment(text: str) -> datetime:
@@ -304,31 +291,12 @@ def _shown(values: list[float], what: Any) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; the exit code says whether each landing was told once."""
     choices = _choices(arguments)
-    interrupts, progress = Interrupts(), Progress()
-    scratch = Path(tempfile.mkdtemp(prefix="fivetran-landings-"))
-    # The database runs as somebody else, who must get to its own folder in there.
-    scratch.chmod(0o711)
-    for folder in ("logs", "tmp"):
-        (scratch / folder).mkdir()
-    processes = Processes(scratch / "logs", interrupts)
-    landings = Landings(scratch, processes, progress, choices)
-    try:
-        return _report(landings.run(), landings, progress, choices)
-    except Stopped as stop:
-        progress.plain("\nStopping everything ...")
-        return stop.exit_code
-    except (NotReadyError, ServiceDiedError) as problem:
-        progress.plain(f"\n{problem}")
-        return 2
-    finally:
-        interrupts.ignore()
-        database = processes.set_aside("PostgreSQL")
-        processes.stop()
-        landings.database.stop(database)
-        if choices.keep:
-            progress.plain(f"The scratch folder is kept: {scratch}")
-        else:
-            shutil.rmtree(scratch, ignore_errors=True)
+
+    def play(place: Place) -> int:
+        landings = Landings(place, choices)
+        return _report(landings.run(), landings, place.progress, choices)
+
+    return carry_out("landings", play, keep=choices.keep)
 
 
 def _report(found: Sequence[Landed], landings: Landings, progress: Progress, choices: Any) -> int:

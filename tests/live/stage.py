@@ -248,10 +248,17 @@ class LiveAirflow(Airflow):
 
     def all_tasks(self) -> list[dict[str, Any]]:
         """Every task instance there is."""
+        return self._all("/api/v2/dags/~/dagRuns/~/taskInstances?order_by=id", "task_instances")
+
+    def asset_events(self) -> list[dict[str, Any]]:
+        """Every asset event there is, oldest first."""
+        return self._all("/api/v2/assets/events?order_by=timestamp", "asset_events")
+
+    def _all(self, path: str, what: str) -> list[dict[str, Any]]:
+        """All pages of a list."""
         found: list[dict[str, Any]] = []
         while True:
-            path = f"/api/v2/dags/~/dagRuns/~/taskInstances?limit=100&offset={len(found)}&order_by=id"
-            page = self._call("GET", path)["task_instances"]
+            page = self._call("GET", f"{path}&limit=100&offset={len(found)}")[what]
             found += page
             if len(page) < 100:
                 return found
@@ -323,6 +330,13 @@ class Watch(threading.Thread):
 
     def task(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
         return self._tasks.get((dag_id, run_id))
+
+
+def sync_id_of(event: Mapping[str, Any]) -> str:
+    """Which sync an asset event tells of."""
+    extra = event["extra"]
+    record = extra.get("payload", extra)
+    return str(record.get("sync_id"))
 
 
 def _postgres_binaries() -> Path | None:
