@@ -81,6 +81,11 @@ landings: $(STAMP)  ## a real Airflow whose DAGs run when data lands, with resta
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group live
 	@exec $(BIN)/python tests/live/landings.py $(ARGS)
 
+.PHONY: watched
+watched: $(STAMP)  ## what watching 1, 50 and 500 connections costs in a real Airflow, fifteen minutes; ARGS="--counts 1,50"
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group live
+	@exec $(BIN)/python tests/live/watched.py $(ARGS)
+
 .PHONY: bench
 bench: $(BENCH)/.installed  ## many waits, ours and a peer's, about an hour; ARGS="--load quick,mix --counts 1,10,100 --only ours"
 	@exec $(BENCH)/bin/python -m benchmarks $(ARGS)

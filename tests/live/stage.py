@@ -66,6 +66,10 @@ class Processes(Services):
         """Leave a service out of :meth:`stop`; whoever asks must end it."""
         return self._running.pop(name, None)
 
+    def members(self, name: str) -> list[int]:
+        """The ids of a service's process and of all that came of it."""
+        return _members({self._running[name].pid})
+
     def holds(self, pid: int) -> bool:
         """Whether this is a process that came of one of ours."""
         with contextlib.suppress(OSError):
@@ -250,9 +254,22 @@ class LiveAirflow(Airflow):
         """Every task instance there is."""
         return self._all("/api/v2/dags/~/dagRuns/~/taskInstances?order_by=id", "task_instances")
 
+    def assets(self) -> list[dict[str, Any]]:
+        return self._all("/api/v2/assets?order_by=id", "assets")
+
     def asset_events(self) -> list[dict[str, Any]]:
         """Every asset event there is, oldest first."""
         return self._all("/api/v2/assets/events?order_by=timestamp", "asset_events")
+
+    def remembers(self, asset: Mapping[str, Any], key: str) -> bool:
+        """Whether an asset's state store has a value for the key."""
+        try:
+            self._call("GET", f"/api/v2/assets/{asset['id']}/state-store/{quote(key)}")
+        except NotReadyError as error:
+            if " answers 404 " in str(error):
+                return False
+            raise
+        return True
 
     def _all(self, path: str, what: str) -> list[dict[str, Any]]:
         """All pages of a list."""
