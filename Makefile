@@ -52,6 +52,11 @@ check: test  ## the same as `make test`
 unit: $(STAMP)  ## pytest alone; ARGS="-k name" narrows it
 	$(BIN)/pytest $(ARGS)
 
+.PHONY: unit-postgres
+unit-postgres: $(STAMP)  ## some of the tests with a PostgreSQL below Airflow; ARGS="tests/webhooks"
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group live
+	@exec $(BIN)/python tests/live/on_postgres.py $(or $(ARGS),tests/webhooks)
+
 .PHONY: coverage
 coverage: $(STAMP)  ## all tests, and which lines of the package they reach; twice as slow as without
 	$(BIN)/pytest --cov

@@ -19,7 +19,10 @@ SETTINGS = {
     "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS_FOLDER),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME / 'airflow.db'}",
+    # `make unit-postgres` names another one, for what hangs on how a database locks.
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": os.environ.get(
+        "TEST_DATABASE", f"sqlite:///{HOME / 'airflow.db'}"
+    ),
     "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
