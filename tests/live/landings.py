@@ -52,14 +52,14 @@ READY_WITHIN, ALL_TOLD_WITHIN = 180.0, 120.0
 INTRODUCTION = """\
 # Landings
 
-Three connections of a simulated Fivetran sync by themselves every {every:g} seconds, and every fifth sync fails. In a
-real Airflow, an empty DAG is scheduled on each connection's asset: one that is told by a watcher (`poll_frequency` of
-{poll:g} seconds), one by Fivetran's webhooks, and one that has both, where the receiver
-begins to tell after a minute; two more are scheduled on the failures. In the middle the api-server is restarted, and later the triggerer, which stays away for {away:g} seconds. The simulator
-repeats a delivery that fails after seven seconds instead of six minutes. *Late* counts from the end of the sync by
-the simulator's record to the asset event, and to the start of the DAG run, without the syncs that ended shortly before
-or during a restart. Airflow makes one DAG run of events that come together, as they do after a restart: so there are
-fewer runs than events.
+Three connections of a simulated Fivetran sync by themselves every {every:g} seconds, and every fifth sync fails.
+In a real Airflow, an empty DAG is scheduled on each connection's asset: one that is told by a watcher
+(`poll_frequency` of {poll:g} seconds), one by Fivetran's webhooks, and one that has both, where the receiver
+begins to tell after a minute; two more are scheduled on the failures. In the middle the api-server is restarted,
+and later the triggerer, which stays away for {away:g} seconds. The simulator repeats a delivery that fails after
+seven seconds instead of six minutes. *Late* counts from the end of the sync by the simulator's record to the asset
+event, and to the start of the DAG run, without the syncs that ended shortly before or during a restart. Airflow
+makes one DAG run of events that come together, as they do after a restart: so there may be fewer runs than events.
 """
 
 
