@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -21,7 +20,6 @@ from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
     FivetranForbidden,
-    FivetranLookupError,
     FivetranRateLimited,
     FivetranUnauthorized,
     FivetranUnreachable,
@@ -33,10 +31,11 @@ from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.hook_lookups import LookUps
 from airflow_provider_fivetran.hook_webhooks import WebhookCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from datetime import datetime, timedelta
 
     from airflow_provider_fivetran.core.models import (
@@ -69,7 +68,7 @@ _FORM_FIELDS = {
 }
 
 
-class FivetranHook(WebhookCalls, BaseHook):
+class FivetranHook(LookUps, WebhookCalls, BaseHook):
     """Talks to Fivetran's REST API with the key of an Airflow connection.
 
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
@@ -255,48 +254,6 @@ class FivetranHook(WebhookCalls, BaseHook):
         """
         return self._pages(endpoints.get_sync_history(connection_id, since=since, until=until or utcnow()))
 
-    def find_connection(self, connector_name: str, destination_name: str) -> Connection:
-        """Find a connection by the names that the Fivetran dashboard shows.
-
-        :param connector_name: the connection's schema name, exactly.
-        :param destination_name: the name of its destination (its group), exactly.
-        :raises FivetranLookupError: none has these names, or more than one has.
-        """
-        groups = self.list_groups()
-        group = _only(
-            [group for group in groups if group.name == destination_name],
-            f"destination named {destination_name!r}",
-            known=[group.name for group in groups],
-            wanted=destination_name,
-        )
-        matches = self.list_connections(group_id=group.id, schema=connector_name)
-        known = [] if matches else [c.schema for c in self.list_connections(group_id=group.id)]
-        return _only(
-            [connection for connection in matches if connection.schema == connector_name],
-            f"connection named {connector_name!r} in the destination {destination_name!r}",
-            known=known,
-            wanted=connector_name,
-        )
-
-    def find_id(
-        self, connector_id: str | None, connector_name: str | None, destination_name: str | None
-    ) -> str:
-        """The id of a connection that is named in either of the two ways.
-
-        :raises FivetranLookupError: as :meth:`find_connection`.
-        """
-        if connector_id is not None:
-            if connector_id.strip() in {"", "None"}:  # what a template makes of nothing
-                raise FivetranLookupError(
-                    f"connector_id is {connector_id!r}: did its template find no value?"
-                )
-            return connector_id
-        if connector_name is None or destination_name is None:
-            raise ValueError("neither connector_id nor connector_name and destination_name are given")
-        found = self.find_connection(connector_name, destination_name)
-        self.log.info("%s in %s is %s", connector_name, destination_name, found.id)
-        return found.id
-
     # --- changing ---------------------------------------------------------------------------------------------
 
     def pause_connection(self, connection_id: str) -> Connection:
@@ -432,14 +389,3 @@ def _read(conn_id: str) -> tuple[Settings, dict[str, Any]]:
     conn = BaseHook.get_connection(conn_id)
     extra = conn.extra_dejson
     return settings_of(conn, extra), {"fallback_conn_id": extra.get("fallback_conn_id")}
-
-
-def _only(matches: Sequence[T], what: str, *, known: Sequence[str], wanted: str) -> T:
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        ids = ", ".join(sorted(str(getattr(match, "id", match)) for match in matches))
-        raise FivetranLookupError(f"there is more than one {what}: {ids}; use connector_id instead")
-    near = difflib.get_close_matches(wanted, known)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise FivetranLookupError(f"there is no {what} that this key may see{hint}")

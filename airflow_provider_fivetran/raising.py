@@ -5,14 +5,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 
-from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.errors import FivetranError, FivetranSyncTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["failing_at_once_when_pointless"]
+    from airflow.providers.common.compat.sdk import BaseSensorOperator
+
+__all__ = ["as_airflow_promises", "failing_at_once_when_pointless"]
 
 
 @contextmanager
@@ -27,3 +33,24 @@ def failing_at_once_when_pointless() -> Iterator[None]:
         if not error.permanent:
             raise
         raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def as_airflow_promises(sensor: BaseSensorOperator) -> Iterator[None]:
+    """Of a sensor ``timeout`` has an error of its own, and ``soft_fail`` and ``never_fail`` make skips of errors."""
+    try:
+        with failing_at_once_when_pointless():
+            yield
+    except FivetranSyncTimeout as error:
+        if sensor.soft_fail or sensor.never_fail:
+            raise _skipping(sensor, error) from error
+        raise AirflowSensorTimeout(str(error)) from error
+    except (FivetranError, AirflowFailException) as error:
+        if not sensor.soft_fail and not sensor.never_fail:
+            raise
+        raise _skipping(sensor, error) from error
+
+
+def _skipping(sensor: BaseSensorOperator, error: Exception) -> AirflowSkipException:
+    leniency = "soft_fail" if sensor.soft_fail else "never_fail"
+    return AirflowSkipException(f"Skipping because {leniency} is set: {error}")

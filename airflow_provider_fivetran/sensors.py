@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
     XComArg,
@@ -32,7 +28,7 @@ from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink,
 from airflow_provider_fivetran.without_worker import BeginsInTriggerer, is_possible, why_a_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import AssetAlias, Context
     from airflow.triggers.base import StartTriggerArgs
@@ -180,9 +176,10 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         """Look once."""
         from airflow_provider_fivetran.core.models import dashboard_link
         from airflow_provider_fivetran.core.watch import watch
+        from airflow_provider_fivetran.raising import as_airflow_promises
 
         now = utcnow()
-        with self._airflows_errors(), self._hook() as hook:
+        with as_airflow_promises(self), self._hook() as hook:
             if self._ticket is None:
                 connection_id = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
                 FivetranConnectionLink.persist(context, dashboard_link(connection_id))
@@ -195,8 +192,9 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
     def execute_complete(self, context: Context, event: object) -> Any:
         """Go on when the trigger has sent its event."""
         from airflow_provider_fivetran.core.events import read_event
+        from airflow_provider_fivetran.raising import as_airflow_promises
 
-        with self._airflows_errors():
+        with as_airflow_promises(self):
             if self.start_from_trigger:
                 read_after(self.completed_after_time)  # the error of a worker that had begun it
             return self._conclude(context, read_event(event))
@@ -313,28 +311,6 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
 
             announce(self, context, outcome.record)
         return outcome.record.ended_at_text
-
-    @property
-    def _leniency(self) -> str:
-        return "soft_fail" if self.soft_fail else "never_fail"
-
-    @contextmanager
-    def _airflows_errors(self) -> Iterator[None]:
-        """What Airflow promises: ``timeout`` has an error of its own, ``soft_fail`` and ``never_fail`` skip."""
-        from airflow_provider_fivetran.core.errors import FivetranError, FivetranSyncTimeout
-        from airflow_provider_fivetran.raising import failing_at_once_when_pointless
-
-        try:
-            with failing_at_once_when_pointless():
-                yield
-        except FivetranSyncTimeout as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(f"Skipping because {self._leniency} is set: {error}") from error
-            raise AirflowSensorTimeout(str(error)) from error
-        except (FivetranError, AirflowFailException) as error:
-            if not self.soft_fail and not self.never_fail:
-                raise
-            raise AirflowSkipException(f"Skipping because {self._leniency} is set: {error}") from error
 
 
 def _renamed(kwargs: dict[str, Any], old: str, new: str, value: Any) -> Any:

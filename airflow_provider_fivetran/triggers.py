@@ -11,14 +11,13 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_fivetran.airflow_connection import fallback_of, settings_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.asset_uris import Subject
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranUnreachable
+from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.events import BrokenOff, write_event
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import read_after
@@ -30,13 +29,13 @@ from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.killing import has_ended, may_be_stopped, state_in_triggerer
 from airflow_provider_fivetran.links import FivetranConnectionLink
+from airflow_provider_fivetran.triggerer import kept, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from airflow_provider_fivetran.core.cadence import Usual
-    from airflow_provider_fivetran.core.protocol import Settings
     from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.watch import Outcome
 
@@ -45,9 +44,6 @@ __all__ = ["FivetranSensorTrigger", "FivetranSyncEndedTrigger", "FivetranSyncTri
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-# Seconds that Airflow may take to give a connection.
-LONGEST_READ = 30.0
 
 # How long syncs take, by connection id, as the waits of this process have learnt it.
 _usual: dict[str, Usual] = {}
@@ -58,9 +54,6 @@ FRESH = timedelta(minutes=1)
 # Seconds between two looks of a watcher.
 SHORTEST_WATCH, LONGEST_WATCH = 1.0, 3600.0
 AFTER_A_FAILURE = 60.0
-
-# The event loop itself keeps no task alive.
-_unfinished: set[asyncio.Future[Any]] = set()
 
 
 class FivetranSyncTrigger(BaseTrigger):
@@ -133,7 +126,7 @@ class FivetranSyncTrigger(BaseTrigger):
         # The triggerer cancels this method again on each of its rounds, and then forgets this trigger. That must cut
         # off neither the question whether the task is over, which may take seconds, nor what follows from it.
         if self._ending is None:
-            self._ending = _kept(self._end(undone))
+            self._ending = kept(self._end(undone))
         await asyncio.shield(self._ending)
 
     async def _end(self, undone: Undo) -> None:
@@ -165,7 +158,7 @@ class FivetranSyncTrigger(BaseTrigger):
     async def _drive(self, procedure: Procedure[T]) -> T:
         # Importing aiohttp takes a few tenths of a second, which must not be taken from the triggerer's loop.
         aio = await asyncio.to_thread(import_module, "airflow_provider_fivetran.transport.aio")
-        async with aio.shared_line(self.fivetran_conn_id, partial(_keys_of, self.fivetran_conn_id)) as line:
+        async with aio.shared_line(self.fivetran_conn_id, partial(keys_of, self.fivetran_conn_id)) as line:
             transport = aio.AsyncTransport(
                 line, attempts=self.retry_limit, pause=self.retry_delay, note=self._log_note
             )
@@ -228,7 +221,7 @@ class FivetranSensorTrigger(FivetranSyncTrigger):
         self.ticket = {**self.ticket, "connection_id": self.connector_id}
         ticket = self._begun()
         self.ticket = ticket.to_json()
-        _kept(self._show_link(ticket))
+        kept(self._show_link(ticket))
         is_fresh = utcnow() - ticket.begun_at < FRESH
         return await self._drive(watch(ticket, utcnow, usual=_usual, key_has_worked=not is_fresh))
 
@@ -328,7 +321,7 @@ class FivetranSyncEndedTrigger(BaseEventTrigger):
         while True:
             try:
                 async with aio.shared_line(
-                    self.fivetran_conn_id, partial(_keys_of, self.fivetran_conn_id)
+                    self.fivetran_conn_id, partial(keys_of, self.fivetran_conn_id)
                 ) as line:
                     watch = watching.Watch(
                         watching.Scope(frozenset(self.connector_id or ()), self.group_id),
@@ -366,62 +359,6 @@ def _ids_of(connector_id: object, group_id: str | None) -> list[str] | None:
     for each in ids:
         Subject(connection_id=each, group_id=group_id)
     return sorted(set(ids))
-
-
-async def _keys_of(conn_id: str) -> AsyncGenerator[Settings, None]:
-    """The key of the Airflow connection as it is now, and then that of its fallback.
-
-    :raises AirflowNotFoundException: Airflow knows no such connection.
-    :raises ValueError: it cannot be used as it is.
-    :raises FivetranUnreachable: it cannot be read at the moment.
-    """
-    reading: str | None = conn_id
-    while reading is not None:
-        try:
-            conn, extra = await _finished(_read(reading), what=f"the Airflow connection {reading!r}")
-        except AirflowNotFoundException:
-            if reading == conn_id:
-                raise
-            log.warning("the fallback_conn_id %r of Airflow connection %r does not exist", reading, conn_id)
-            return
-        yield settings_of(conn, extra)
-        reading = fallback_of(extra, conn_id) if reading == conn_id else None
-
-
-async def _read(conn_id: str) -> tuple[Any, dict[str, Any]]:
-    from airflow.providers.common.compat.connection import (  # noqa: PLC0415
-        get_async_connection,
-        get_async_extra_dejson,
-    )
-
-    conn = await get_async_connection(conn_id)
-    return conn, await get_async_extra_dejson(conn)
-
-
-async def _finished(reading: Coroutine[Any, Any, T], *, what: str) -> T:
-    """The result of asking Airflow, whose channel bears no question that is broken off, but within a time limit."""
-    try:
-        return await asyncio.wait_for(asyncio.shield(_kept(reading)), LONGEST_READ)
-    except (AirflowNotFoundException, ValueError):
-        raise
-    except Exception as error:
-        raise FivetranUnreachable(
-            f"{what} cannot be read at the moment: {type(error).__name__}", maybe_received=False
-        ) from error
-
-
-def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
-    """Work that goes on to its end, whatever becomes of those who wait for it."""
-    task = asyncio.ensure_future(work)
-    _unfinished.add(task)
-    task.add_done_callback(_forget)
-    return task
-
-
-def _forget(task: asyncio.Future[Any]) -> None:
-    _unfinished.discard(task)
-    if not task.cancelled():
-        task.exception()  # whoever waited for it may be gone; nobody needs to hear of it then
 
 
 def _but_the_pause(undone: Undo) -> Undo:

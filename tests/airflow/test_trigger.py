@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_fivetran import triggers
+from airflow_provider_fivetran import triggerer, triggers
 from airflow_provider_fivetran.core.events import BrokenOff, read_event
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
 from airflow_provider_fivetran.core.verdicts import (
@@ -237,7 +237,7 @@ class TestUnreadableAirflowConnection:
 
     def test_that_is_never_answered(self, deferrable, reading, monkeypatch):
         reading += [None] * 1000
-        monkeypatch.setattr(triggers, "LONGEST_READ", 0.05)
+        monkeypatch.setattr(triggerer, "LONGEST_READ", 0.05)
         trigger = by_hand(deferrable, timeout=timedelta(seconds=0.5))
         assert isinstance(only_event(asyncio.run(all_events(rebuilt(trigger)))), TimedOut)
 
