@@ -16,7 +16,9 @@ __all__ = [
     "check_delay",
     "check_flag",
     "check_identified",
+    "check_ids",
     "check_text",
+    "ids_of",
     "span_of",
 ]
 
@@ -98,6 +100,41 @@ def check_text(name: str, value: object) -> None:
     is_empty = isinstance(value, str) and not value.strip()
     if is_empty or value is None or isinstance(value, _NEVER_TEXT):
         raise ValueError(f"{name} is {value!r}; allowed is a text that is not empty")
+
+
+def check_ids(name: str, value: object, *, empty: bool = False) -> None:
+    """Check an argument that is an id or several. What another task returns is none yet, and is left alone.
+
+    :param empty: whether there may be none.
+    :raises ValueError: it can never become that.
+    """
+    if isinstance(value, (list, tuple, set, frozenset)):
+        if not value and not empty:
+            raise ValueError(f"{name} is {value!r}; allowed are ids, at least one")
+        for each in value:
+            check_text(f"an id in {name}", each)
+    else:
+        check_text(name, value)
+
+
+def ids_of(name: str, value: object) -> tuple[str, ...]:
+    """Read an id or several, as a sequence or as a text with commas, when the task runs; each is there once.
+
+    :raises ValueError: it is neither; or an id is empty, which is what a template makes of nothing.
+    """
+    parts = value.split(",") if isinstance(value, str) and value.strip() else value
+    if not isinstance(parts, (list, tuple, set, frozenset)):
+        raise ValueError(  # noqa: TRY004 - as elsewhere
+            f"{name} is {value!r}; allowed are ids, as a list or as a text with commas"
+        )
+    ids = [part.strip() if isinstance(part, str) else part for part in parts]
+    for each in ids:
+        if not isinstance(each, str) or each in {"", "None", ".", ".."} or set(each) & set("[]{}'\""):
+            raise ValueError(
+                f"{name} is {value!r}, in which {each!r} is no id; allowed are ids, as a list or as a text with "
+                "commas. A template that makes a list needs render_template_as_native_obj of the DAG"
+            )
+    return tuple(dict.fromkeys(sorted(ids) if isinstance(value, (set, frozenset)) else ids))
 
 
 def check_flag(name: str, value: object, *, optional: bool = False) -> None:

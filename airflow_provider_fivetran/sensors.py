@@ -1,4 +1,4 @@
-"""The sensor that waits for syncs it did not start. It only reads: it never triggers or changes anything."""
+"""The sensors, of which none triggers or changes anything; here the one that waits for a sync it did not start."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from airflow_provider_fivetran.arguments import (
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink, forget_results
+from airflow_provider_fivetran.sensor_freshness import FivetranFreshnessSensor
 from airflow_provider_fivetran.without_worker import BeginsInTriggerer, is_possible, why_a_worker
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.verdicts import Final, TriggerAgain
     from airflow_provider_fivetran.hooks import FivetranHook
 
-__all__ = ["FivetranSensor"]
+__all__ = ["FivetranFreshnessSensor", "FivetranSensor"]
 
 BACKSTOP = timedelta(hours=1)
 NO_TIME_YET = datetime.fromtimestamp(0, UTC)

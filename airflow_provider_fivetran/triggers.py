@@ -29,6 +29,7 @@ from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.killing import has_ended, may_be_stopped, state_in_triggerer
 from airflow_provider_fivetran.links import FivetranConnectionLink
+from airflow_provider_fivetran.trigger_freshness import FivetranFreshnessTrigger
 from airflow_provider_fivetran.triggerer import kept, keys_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,12 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.watch import Outcome
 
-__all__ = ["FivetranSensorTrigger", "FivetranSyncEndedTrigger", "FivetranSyncTrigger"]
+__all__ = [
+    "FivetranFreshnessTrigger",
+    "FivetranSensorTrigger",
+    "FivetranSyncEndedTrigger",
+    "FivetranSyncTrigger",
+]
 
 log = logging.getLogger(__name__)
 

@@ -23,6 +23,8 @@ FivetranError
         FivetranSyncTimeout         the deadline passed first
         FivetranConnectionDeleted   the connection is gone
     FivetranTriggerUncertain        the answer to a trigger was lost, and nothing tells whether it took
+    FivetranNotFresh                connections are not as fresh, or not as healthy, as is demanded
+        FivetranNeedsAttention      and some of them will not be before a person has looked at them
     FivetranWebhookTestFailed       the receiver of a webhook took no test delivery
 
 Each error takes its message first and everything else by keyword, so that it survives pickling and copying.
@@ -45,7 +47,9 @@ __all__ = [
     "FivetranError",
     "FivetranForbidden",
     "FivetranLookupError",
+    "FivetranNeedsAttention",
     "FivetranNotFound",
+    "FivetranNotFresh",
     "FivetranRateLimited",
     "FivetranRefused",
     "FivetranServerError",
@@ -232,6 +236,19 @@ class FivetranTriggerUncertain(FivetranError):
 
     A person has to look before the task runs again, so it is not retried.
     """
+
+    permanent = True
+
+
+class FivetranNotFresh(FivetranError):
+    """Connections are not as fresh, or not as healthy, as is demanded; the text lists them.
+
+    ``connection_id`` and ``link`` are those of the one that matters most.
+    """
+
+
+class FivetranNeedsAttention(FivetranNotFresh):
+    """Some of those that are not as demanded are broken, paused or missing: a retry would find them so again."""
 
     permanent = True
 

@@ -19,8 +19,8 @@ def read_moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def read_after(value: str | datetime | None) -> datetime | None:
-    """Read ``completed_after_time``.
+def read_after(value: str | datetime | None, name: str = "completed_after_time") -> datetime | None:
+    """Read an argument that is a time.
 
     :raises ValueError: it is neither a time nor unset.
     """
@@ -30,7 +30,7 @@ def read_after(value: str | datetime | None) -> datetime | None:
         return read_moment(value.isoformat() if isinstance(value, datetime) else value)
     except (ValueError, TypeError):
         raise ValueError(
-            f"completed_after_time is {value!r}; allowed is a datetime or a text such as '2026-11-22T08:00:00Z'"
+            f"{name} is {value!r}; allowed is a datetime or a text such as '2026-11-22T08:00:00Z'"
         ) from None
 
 

@@ -9,13 +9,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "POLICIES",
+    "CheckMissing",
+    "CheckTroubled",
     "ScheduleType",
     "WebhookEvent",
     "WhenBroken",
+    "WhenEmpty",
     "WhenKilled",
+    "WhenMissing",
     "WhenPaused",
     "WhenRescheduled",
     "WhenRunning",
+    "WhenTroubled",
 ]
 
 WhenRunning: TypeAlias = Literal["attach", "queue", "restart", "fail", "skip"]
@@ -24,6 +29,14 @@ WhenPaused: TypeAlias = Literal["fail", "unpause", "unpause_and_restore", "skip"
 WhenBroken: TypeAlias = Literal["try", "test", "fail"]
 WhenKilled: TypeAlias = Literal["leave", "stop"]
 ScheduleType: TypeAlias = Literal["manual", "auto"]
+
+# Of connections whose freshness is looked at: what their troubles mean to whoever waits, and to a check, which does
+# not wait. Here each argument has a default of its own.
+WhenTroubled: TypeAlias = Literal["fail_if_stale", "wait", "fail", "ignore"]
+WhenMissing: TypeAlias = Literal["fail", "wait", "ignore"]
+CheckTroubled: TypeAlias = Literal["fail_if_stale", "fail", "ignore"]
+CheckMissing: TypeAlias = Literal["fail", "ignore"]
+WhenEmpty: TypeAlias = Literal["fail", "pass"]
 
 # The events that Fivetran's pages on webhooks list, without those that they call deprecated. Transformations have
 # two sets of names, an older and a newer one; which of them an account takes is not documented.

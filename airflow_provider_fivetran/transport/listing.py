@@ -63,6 +63,10 @@ class Shown:
     """By Fivetran's clock, at the latest: all that ended before this is in it."""
     is_complete: bool = True
     """The key may see all that is watched."""
+    unread: int = 0
+    """So many rows of the list, or the pages after the last that is read, could not be read."""
+    alone: int = 0
+    """So many connections took a request of their own."""
 
 
 class Listing:
@@ -123,11 +127,12 @@ class Listing:
         listed = {} if shown is None else shown.connections
         connections = {name: listed[name] for name in scope.connection_ids & listed.keys()}
         at, is_complete = utcnow() if shown is None else shown.at, True
-        for connection_id in sorted(scope.connection_ids - connections.keys()):
+        missing = sorted(scope.connection_ids - connections.keys())
+        for connection_id in missing:
             alone = await self._shared((connection_id,), fresh, partial(self._single, connection_id))
             connections |= alone.connections
             at, is_complete = min(at, alone.at), is_complete and alone.is_complete
-        return Shown(connections, at, is_complete)
+        return Shown(connections, at, is_complete, alone=len(missing))
 
     async def _shared(self, what: Hashable, fresh: float, read: Callable[[], Any]) -> Shown:
         began, reading = self._readings.get(what, (0.0, None))
@@ -157,7 +162,7 @@ class Listing:
     async def _list(self, group_id: str | None) -> Shown:
         call: Call[Page[Row]] | None = list_connection_rows(group_id=group_id)
         connections: dict[str, Connection] = {}
-        at, pages = None, 0
+        at, pages, unread = None, 0, 0
         while call is not None and pages < MOST_PAGES:
             page = await self._send(call)
             # An end that comes while later pages are read may show in those and not in the first.
@@ -166,11 +171,13 @@ class Listing:
             rows = page.value.items
             # A thousand take some hundredths of a second.
             few = len(rows) <= ROWS_AT_ONCE
-            connections |= _read_rows(rows) if few else await asyncio.to_thread(_read_rows, rows)
+            read = _read_rows(rows) if few else await asyncio.to_thread(_read_rows, rows)
+            connections |= read
+            unread += len(rows) - len(read)
             call = next_page(call, page.value)
         if group_id is None:
             self._pages = pages
-        return Shown(connections, at or utcnow())
+        return Shown(connections, at or utcnow(), unread=unread + (call is not None))
 
     async def _single(self, connection_id: str) -> Shown:
         try:

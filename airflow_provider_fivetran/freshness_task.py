@@ -1,0 +1,165 @@
+"""What the check and the sensor of freshness share: their arguments, and what they leave behind."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, ClassVar
+
+from airflow_provider_fivetran.arguments import (
+    check_attempts,
+    check_choice,
+    check_delay,
+    check_ids,
+    check_text,
+    ids_of,
+    span_of,
+)
+from airflow_provider_fivetran.core.moments import read_after
+from airflow_provider_fivetran.core.policies import WhenEmpty
+from airflow_provider_fivetran.links import FivetranConnectionLink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fivetran.core.freshness import Demand, FreshnessReport
+    from airflow_provider_fivetran.core.survey import Selection
+    from airflow_provider_fivetran.hooks import FivetranHook
+
+__all__ = ["FRESHNESS_XCOM", "TEMPLATE_FIELDS", "FreshnessTask"]
+
+log = logging.getLogger(__name__)
+
+# The XCom with the whole report.
+FRESHNESS_XCOM = "fivetran_freshness"
+TEMPLATE_FIELDS = (
+    "connector_ids",
+    "group_id",
+    "destination_name",
+    "exclude",
+    "fresh_since",
+    "fivetran_conn_id",
+)
+WAYS = ("connector_ids", "group_id", "destination_name")
+
+
+class FreshnessTask:
+    """A task that looks at many connections. Importing it loads no hook."""
+
+    # Which words each policy allows.
+    policies: ClassVar[Mapping[str, object]]
+
+    connector_ids: str | Sequence[str] | None
+    group_id: str | None
+    destination_name: str | None
+    exclude: str | Sequence[str]
+    fresh_since: str | datetime | None
+    fresh_within: float | timedelta | None
+    when_empty: WhenEmpty
+    fivetran_conn_id: str
+    fivetran_retry_limit: int
+    fivetran_retry_delay: float
+    # What was given when the DAG was parsed: a template that renders to nothing must not mean "all".
+    _way: str | None
+
+    def _check_arguments(self) -> None:
+        """Check what can be checked when the DAG is parsed."""
+        given = [name for name in WAYS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"{' and '.join(f'{name} ({getattr(self, name)!r})' for name in given)} are given; allowed is one "
+                f"of {', '.join(WAYS)}, or none for all connections that the key may see"
+            )
+        self._way = given[0] if given else None
+        for name, allowed in self.policies.items():
+            check_choice(name, getattr(self, name), allowed)
+        check_choice("when_empty", self.when_empty, WhenEmpty)
+        if self.connector_ids is not None:
+            check_ids("connector_ids", self.connector_ids, empty=self.when_empty == "pass")
+        for name in ("group_id", "destination_name"):
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name))
+        if not isinstance(self.exclude, str) or self.exclude:
+            check_ids("exclude", self.exclude, empty=True)
+        self._check_demand()
+        check_text("fivetran_conn_id", self.fivetran_conn_id)
+        check_attempts(self.fivetran_retry_limit)
+        check_delay(self.fivetran_retry_delay)
+
+    def _check_demand(self) -> None:
+        if (self.fresh_since is None) == (self.fresh_within is None):
+            raise ValueError(
+                f"give either fresh_since or fresh_within; fresh_since is {self.fresh_since!r}, "
+                f"fresh_within is {self.fresh_within!r}"
+            )
+        span_of("fresh_within", self.fresh_within)
+        if not hasattr(self.fresh_since, "resolve") and "{" not in str(self.fresh_since):
+            self._since()
+
+    def _since(self) -> datetime | None:
+        since = read_after(self.fresh_since, "fresh_since")
+        if since is None and self.fresh_within is None:
+            raise ValueError(f"fresh_since is {self.fresh_since!r}: did its template find no value?")
+        return since
+
+    # What runs a task is imported when it runs: a DAG file is parsed over and over.
+
+    def _hook(self) -> FivetranHook:
+        from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
+
+        return FivetranHook(
+            self.fivetran_conn_id,
+            fivetran_retry_limit=self.fivetran_retry_limit,
+            fivetran_retry_delay=self.fivetran_retry_delay,
+        )
+
+    def _selection(self, hook: FivetranHook) -> Selection:
+        if self._way is not None and getattr(self, self._way) is None:
+            raise ValueError(
+                f"{self._way} is None: did its template, or the task it comes from, find no value?"
+            )
+        return hook.select_connections(
+            None if self.connector_ids is None else ids_of("connector_ids", self.connector_ids),
+            group_id=self.group_id,
+            destination_name=self.destination_name,
+            exclude=ids_of("exclude", self.exclude) if self.exclude else (),
+        )
+
+    def _demand(self) -> Demand:
+        from airflow_provider_fivetran.core.freshness import Demand  # noqa: PLC0415
+
+        return Demand(
+            fresh_since=self._since(),
+            fresh_within=span_of("fresh_within", self.fresh_within),
+            when_empty=self.when_empty,
+            **{name: getattr(self, name) for name in self.policies},
+        )
+
+    def _leave(self, context: Context, report: FreshnessReport) -> None:
+        """Push the whole report, and a link to the connection that matters most."""
+        context["ti"].xcom_push(key=FRESHNESS_XCOM, value=report.to_json())
+        if report.findings:
+            FivetranConnectionLink.persist(context, report.findings[0].link)
+
+    def _conclude(self, context: Context, report: FreshnessReport) -> str | None:
+        """Say what was found, and return the time up to which all data are there.
+
+        :raises FivetranNotFresh: something is not as demanded.
+        """
+        from airflow_provider_fivetran.core.freshness_words import (  # noqa: PLC0415
+            error_of,
+            remarks_of,
+            summary_of,
+        )
+
+        self._leave(context, report)
+        log.info("%s", summary_of(report))
+        remarks = remarks_of(report)
+        if remarks:
+            log.warning("%s", remarks)
+        error = error_of(report)
+        if error is not None:
+            raise error
+        return report.oldest_success_text
