@@ -172,13 +172,17 @@ class FivetranFreshnessSensor(FreshnessTask, BaseSensorOperator):
         return done.xcom_value
 
     def _sense(self, context: Context) -> Any:
+        from airflow_provider_fivetran.core.errors import FivetranSyncTimeout
+        from airflow_provider_fivetran.raising import as_airflow_promises
+
         try:
             return super().execute(context)
         except AirflowSensorTimeout as error:
             if self._report is None:
                 raise
             self._leave(context, self._report)
-            raise AirflowSensorTimeout(self._overdue(self._report, None)) from error
+            with as_airflow_promises(self):
+                raise FivetranSyncTimeout(self._overdue(self._report, None)) from error
         except AirflowSkipException:  # ``soft_fail`` and ``never_fail`` make it of every error
             if self._report is not None:
                 self._leave(context, self._report)

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core import steps
+from airflow_provider_fivetran.core import steps, watch
 from airflow_provider_fivetran.core.cadence import pause_after_failed_reads, pause_for_the_budget
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
@@ -189,8 +189,7 @@ class _Wait:
 
     def _may_be_replaced(self, now: datetime) -> bool:
         self._refused_since = self._refused_since or now
-        # However rarely the user wants looks, there is another one.
-        return now < self._refused_since + steps.REFUSAL_PATIENCE + timedelta(seconds=self._interval)
+        return now < self._refused_since + steps.REFUSAL_PATIENCE
 
     def _say_readable_again(self) -> None:
         if self._trouble is not None:
@@ -215,6 +214,8 @@ class _Wait:
         """Seconds until the next look: at the same moment for all whose pause is the same."""
         for_the_budget = pause_for_the_budget(1, self._listing.requests_left).total_seconds()
         interval = max(self._interval, for_the_budget, self._alone * GAP_ALONE)
+        if isinstance(self._trouble, steps.REFUSALS):  # however rare the looks, a new key is noticed soon
+            return min(interval, watch.SLOWEST_AFTER_REFUSAL.total_seconds())
         if self._trouble is not None:
             after = self._trouble.retry_after if isinstance(self._trouble, FivetranRateLimited) else None
             usual = timedelta(seconds=interval)

@@ -42,6 +42,11 @@ SHAPES = {
     },
     "fivetran_failure_handling": {"sync_shop": set()},
     "fivetran_many_connections": {"connections_in_use": {"sync"}, "sync": {"report"}, "report": set()},
+    "fivetran_freshness": {
+        "sources_are_fresh": {"transform"},
+        "transform": {"all_is_healthy"},
+        "all_is_healthy": set(),
+    },
     "fivetran_land_two_sources": {"sync_web_shop": set(), "sync_card_payments": set()},
 }
 NEED_WATCHERS = {"fivetran_watched_then_dbt", "fivetran_incident"}
@@ -321,6 +326,51 @@ def test_each_connection_in_use_becomes_a_task(run: Callable[..., Any], account:
 
 
 @newest
+@pytest.mark.parametrize("late", ["healthy", "delayed"])
+def test_freshness_lets_dbt_run_and_health_is_judged_by_itself(
+    run: Callable[..., Any], account: Simulator, late: str
+) -> None:
+    account.pause("card_payments")
+    for source in ("shop_orders", "web_shop"):
+        account.start_sync(source)
+    _wait_for_its_end(account)
+    if late == "delayed":
+        account.delay("web_shop")
+    dag_run = run("fivetran_freshness")
+    assert _states(dag_run) == {
+        "sources_are_fresh": "success",
+        "transform": "success",
+        "all_is_healthy": "success" if late == "healthy" else "failed",
+    }
+    ti = dag_run.get_task_instance("all_is_healthy")
+    report = ti.xcom_pull(task_ids="all_is_healthy", key="fivetran_freshness")
+    states = {found["connection_id"]: found["state"] for found in report["connections"]}
+    assert states == {
+        "shop_orders": "fresh",
+        "web_shop": "fresh" if late == "healthy" else "delayed",
+        "card_payments": "paused",
+    }
+    assert {request.method for request in account.requests} == {"GET"}
+
+
+@newest
+def test_freshness_keeps_dbt_from_running_where_a_source_is_broken(
+    run: Callable[..., Any], account: Simulator
+) -> None:
+    account.break_setup("web_shop")
+    dag_run = run("fivetran_freshness")
+    assert _states(dag_run) == {
+        "sources_are_fresh": "failed",
+        "transform": "upstream_failed",
+        "all_is_healthy": "upstream_failed",
+    }
+    ti = dag_run.get_task_instance("sources_are_fresh")
+    [worst, *_] = ti.xcom_pull(task_ids="sources_are_fresh", key="fivetran_freshness")["connections"]
+    assert (worst["connection_id"], worst["state"], worst["is_failure"]) == ("web_shop", "broken", True)
+    assert worst["link"] == "https://fivetran.com/dashboard/connections/web_shop"
+
+
+@newest
 def test_dbt_builds_on_what_the_sync_landed(run: Callable[..., Any], account: Simulator) -> None:
     dag_run = run("fivetran_then_dbt")
     assert set(_states(dag_run).values()) == {"success"}
@@ -413,6 +463,6 @@ def test_dbt_has_nothing_to_warn_of(command: str, account: Simulator, tmp_path: 
 
 def _wait_for_its_end(account: Simulator) -> None:
     deadline = time.monotonic() + 20
-    while any(sync.ended_at is None for sync in account.runs("shop_orders")):
+    while any(sync.ended_at is None for name in ("shop_orders", "web_shop") for sync in account.runs(name)):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -22,8 +22,13 @@ DISTRIBUTION = "airflow-provider-fivetran"
 PACKAGE = "airflow_provider_fivetran"
 PROMISED = {
     "hooks": {"FivetranHook"},
-    "operators": {"FivetranOperator", "FivetranResyncOperator", "FivetranWebhookOperator"},
-    "sensors": {"FivetranSensor"},
+    "operators": {
+        "FivetranFreshnessOperator",
+        "FivetranOperator",
+        "FivetranResyncOperator",
+        "FivetranWebhookOperator",
+    },
+    "sensors": {"FivetranFreshnessSensor", "FivetranSensor"},
     "triggers": set(),
     "assets": {"account_asset", "connection_asset", "failure_asset", "group_asset", "sync_record_of"},
     "exceptions": set(),

@@ -21,12 +21,13 @@ from airflow_provider_fivetran.assets import (
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncError, FivetranSyncFailed
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import (
+    FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
     FivetranWebhookOperator,
 )
 from airflow_provider_fivetran.retry_policy import FivetranRetryPolicy
-from airflow_provider_fivetran.sensors import FivetranSensor
+from airflow_provider_fivetran.sensors import FivetranFreshnessSensor, FivetranSensor
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
 if TYPE_CHECKING:
@@ -121,6 +122,41 @@ FivetranSensor(task_id="wait", connector_id="c", deferrable=True, start_from_tri
 
 FivetranSyncTrigger(ticket={}, fivetran_conn_id="fivetran_default")
 
+# --- how fresh many are ---------------------------------------------------------------------------------
+
+FivetranFreshnessOperator(task_id="check", fresh_within=timedelta(hours=6))
+FivetranFreshnessOperator(
+    task_id="check",
+    connector_ids=["phonetics_scone", "{{ params.connection }}"],
+    exclude=["canned_peach"],
+    fresh_since="{{ data_interval_end }}",
+    when_broken="fail",
+    when_paused="ignore",
+    when_delayed="fail_if_stale",
+    when_rescheduled="fail_if_stale",
+    when_missing="ignore",
+    when_empty="pass",
+    fivetran_conn_id="fivetran_default",
+    fivetran_retry_limit=5,
+    fivetran_retry_delay=2,
+)
+FivetranFreshnessOperator(
+    task_id="check", group_id="decent_dropsy", fresh_since=datetime(2026, 1, 1, tzinfo=UTC)
+)
+FivetranFreshnessSensor(
+    task_id="fresh",
+    destination_name="Warehouse",
+    fresh_within=3600,
+    when_paused="wait",
+    when_missing="wait",
+    poke_interval=timedelta(minutes=5),
+    deferrable=True,
+    timeout=7200,
+    soft_fail=True,
+)
+# A check does not wait.
+FivetranFreshnessOperator(task_id="check", fresh_within=60, when_paused="wait")  # type: ignore[arg-type]
+
 # --- what is told of syncs, and what is scheduled on it ---------------------------------------------------
 
 orders, stock = connection_asset("phonetics_scone"), connection_asset("canned_peach", host="127.0.0.1:8081")
@@ -140,6 +176,14 @@ assert_type(sync_record_of({}).connection_id, str)
 def paused_connections() -> list[str]:
     with FivetranHook("fivetran_default") as hook:
         return [connection.id for connection in hook.list_connections() if connection.paused]
+
+
+def stale_connections() -> dict[str, str]:
+    with FivetranHook() as hook:
+        report = hook.check_freshness(fresh_within=timedelta(hours=6), exclude=["canned_peach"])
+        assert_type(report.is_as_demanded, bool)
+        assert_type(report.counts["stale"], int)
+        return {finding.connection_id: finding.link for finding in report.failures}
 
 
 def tested_webhooks() -> list[str]:

@@ -258,6 +258,11 @@ class Account:
             connection.setup_state = "broken"
             connection.setup_test_status = "PASSED" if test_heals else "FAILED"
 
+    def delay(self, connection_id: str) -> None:
+        """Let the data be delayed beyond the threshold until a sync ends well."""
+        with self.lock:
+            self.connection(connection_id).update_state = "delayed"
+
     def run_setup_tests(self, connection_id: str) -> list[dict[str, Any]]:
         """Run the setup tests, which decide the setup state anew."""
         with self.lock:

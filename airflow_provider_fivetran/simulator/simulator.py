@@ -166,6 +166,10 @@ class Simulator:
         """Break the setup until a sync ends well, or a setup test runs where ``test_heals``."""
         self.account.break_setup(connection_id, test_heals=test_heals)
 
+    def delay(self, connection_id: str) -> None:
+        """Let Fivetran call the connection delayed until a sync ends well."""
+        self.account.delay(connection_id)
+
     def set_plan(self, connection_id: str, plan: SyncPlan) -> None:
         """Plan all syncs to come; the one that runs keeps its plan."""
         with self.account.lock:

@@ -218,6 +218,7 @@ class Syncs:
         connection.historical = connection.historical and run.tables is not None
         connection.schema_captured = True
         connection.setup_state, connection.setup_test_status = "connected", "PASSED"
+        connection.update_state = "on_schedule"
         run.volume_mb = run.plan.volume_mb
         self._end(connection, at, "COMPLETED", None)
 

@@ -15,9 +15,9 @@ from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_fivetran.assets import connection_asset
 from airflow_provider_fivetran.operators import (
-    FivetranOperator, FivetranResyncOperator, FivetranWebhookOperator
+    FivetranFreshnessOperator, FivetranOperator, FivetranResyncOperator, FivetranWebhookOperator
 )
-from airflow_provider_fivetran.sensors import FivetranSensor
+from airflow_provider_fivetran.sensors import FivetranFreshnessSensor, FivetranSensor
 
 with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     by_name = FivetranOperator(
@@ -34,6 +34,8 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
         task_id="sense", connector_name="shop", destination_name="Warehouse", completed_after_time=by_name.output
     )
     FivetranWebhookOperator(task_id="webhook", group_id="{{ var.value.group }}")
+    FivetranFreshnessOperator(task_id="check", connector_ids=by_name.output, fresh_since="{{ data_interval_end }}")
+    FivetranFreshnessSensor(task_id="fresh", connector_ids=["{{ var.value.shop }}"], fresh_since=by_name.output)
     by_name >> resync >> sense
     assert by_name.connector_id is None
 """
@@ -157,11 +159,14 @@ LIGHT = {
     "airflow_provider_fivetran.core.asset_uris",
     "airflow_provider_fivetran.core.moments",
     "airflow_provider_fivetran.core.policies",
+    "airflow_provider_fivetran.freshness_task",
     "airflow_provider_fivetran.links",
     "airflow_provider_fivetran.operators",
+    "airflow_provider_fivetran.operators.freshness",
     "airflow_provider_fivetran.operators.resync",
     "airflow_provider_fivetran.operators.sync",
     "airflow_provider_fivetran.operators.webhook",
+    "airflow_provider_fivetran.sensor_freshness",
     "airflow_provider_fivetran.sensors",
     "airflow_provider_fivetran.without_worker",
 }
@@ -205,7 +210,10 @@ def dag_bag(tmp_path, airflow_db):
 def test_a_dag_that_uses_everything_is_read(dag_bag):
     bag = dag_bag(USES.replace("POLICY", "queue"))
     assert bag.import_errors == {}
-    assert set(bag.dags["uses_fivetran"].task_dict) == {"by_name", "resync", "sense", "webhook"}
+    assert set(bag.dags["uses_fivetran"].task_dict) == {
+        *("by_name", "resync", "sense", "webhook"),
+        *("check", "fresh"),
+    }
 
 
 def test_a_wrong_policy_is_an_import_error_that_lists_what_is_allowed(dag_bag):

@@ -38,6 +38,8 @@ def test_a_connection_is_added_and_moved_along(sim, api, control):
     control("connections/c/unpause")
     control("connections/c/break_setup", {"test_heals": True})
     assert sim.account.connection("c").setup_state == "broken"
+    control("connections/c/delay")
+    assert sim.account.connection("c").update_state == "delayed"
     control("connections/c/delete")
     assert (sim.account.connections, len(runs(api))) == ({}, 2)
 
