@@ -12,11 +12,10 @@ from airflow_provider_fivetran.core.claims import (
     BY_WATCHER,
     CLAIM,
     LATEST,
-    LEFT_TO_WATCHER,
     RECEIVER,
     TOLD,
+    Receiver,
     date_of,
-    dated,
     identity_of,
     stream_of,
 )
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Claims", "Store"]
 
 log = logging.getLogger(__name__)
+
+# Seconds for which a receiver that was there is taken to be there still.
+IS_THERE_FOR = 3600.0
 
 
 class Store(Protocol):
@@ -51,13 +53,8 @@ class Claims:
 
     store: Store
     interval: float
-    _is_shared: bool = False
+    _is_there_until: float = field(default=0.0, init=False)
     _said: bool = field(default=False, init=False)
-
-    async def begin(self) -> None:
-        """Let a receiver tell again: that ids were unknown to an earlier watcher may have passed."""
-        if await self.store.aget(RECEIVER) == LEFT_TO_WATCHER:
-            await self.store.aset(RECEIVER, dated(utcnow()))
 
     async def take(self, record: SyncRecord, mark: Watermark) -> bool:
         """Whether the watcher is the one to tell of this end, however long that takes to find out.
@@ -83,20 +80,28 @@ class Claims:
                 return mine
 
     async def _take(self, record: SyncRecord) -> bool:
-        self._is_shared = self._is_shared or await self.store.aget(RECEIVER) is not None
-        if not self._is_shared:
+        if not await self._has_receiver():
             return True
         identity = identity_of(record)
         await self.store.aset(CLAIM + identity, BY_WATCHER)
         return await self.store.aget(TOLD + identity) is None
 
+    async def _has_receiver(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now >= self._is_there_until and await self._receiver() is not None:
+            self._is_there_until = now + IS_THERE_FOR
+        return now < self._is_there_until
+
+    async def _receiver(self) -> Receiver | None:
+        return Receiver.from_json(await self.store.aget(RECEIVER), utcnow())
+
     async def _take_without_id(self, record: SyncRecord, mark: Watermark) -> bool:
         """The latest end of its kind: if a receiver has told one as late as that, it was this one."""
-        receiver = await self.store.aget(RECEIVER)
+        receiver, now = await self._receiver(), utcnow()
         if receiver is None:
             return True
-        if receiver != LEFT_TO_WATCHER:
-            await self.store.aset(RECEIVER, LEFT_TO_WATCHER)
+        if not receiver.leaves(record.connection_id, now):
+            await self.store.aset(RECEIVER, receiver.leaving(record.connection_id, now).to_json())
         told_at = date_of(await self.store.aget(LATEST + stream_of(record)))
         # Of a sync that is put off, nobody knows since when.
         ended_at = mark.until if record.status == "rescheduled" else record.ended_at

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 # Airflow takes events from a trigger within a second and writes them into its database: only then is it remembered
 # that they were told. A triggerer that is killed in between tells them again.
 SETTLES_WITHIN = 2.0
+LAST_WRITE_TAKES = 3.0
 # What was told is remembered at once; that nothing was, so often.
 REMEMBER_EVERY = timedelta(minutes=10)
 # Most syncs began so shortly before their end; where the history shows none, it is read as far as it reaches.
@@ -86,19 +87,24 @@ class Watch:
                 news, clear_until = await self._news()
                 if news:
                     await self._learn_what_others_told()
+                unsaved_since = None
                 for record in news:
                     if self._mark is not None and not self._mark.has_told(record):
                         if self._claims is None or await self._claims.take(record, self._mark):
                             yield record
                         self._mark = self._mark.with_told(record)
-                if news:
+                        unsaved_since = unsaved_since or _now()
+                        if _now() > unsaved_since + SETTLES_WITHIN:
+                            await self._settled()
+                            unsaved_since = None
+                if unsaved_since is not None:
                     await self._settled()
                 await self._move_on(clear_until)
                 await self._pass_time()
 
     async def _pass_time(self) -> None:
         """Until the next look: at the same moment for all whose interval is the same."""
-        now = asyncio.get_running_loop().time()
+        now = _now()
         for_the_budget = pause_for_the_budget(1, self.listing.requests_left).total_seconds()
         interval = max(self.interval, for_the_budget)
         await asyncio.sleep(interval - now % interval)
@@ -244,7 +250,6 @@ class Watch:
             try:
                 self._mark = Watermark.from_json(await self.store.aget(SEEN))
                 self._claims = Claims(self.store, self.interval)
-                await self._claims.begin()
             except ValueError as error:
                 log.error("nothing can be remembered, for several assets share this watcher: %s", error)  # noqa: TRY400
                 self.store = self._claims = None
@@ -272,8 +277,11 @@ class Watch:
         """Remember what was told, once Airflow has it, or at the last moment."""
         try:
             await asyncio.sleep(SETTLES_WITHIN)
-        finally:
-            await self._remember()
+        except asyncio.CancelledError:
+            # A triggerer that ends has no longer a channel to its database, and then this would never be over.
+            await asyncio.wait([asyncio.ensure_future(self._remember())], timeout=LAST_WRITE_TAKES)
+            raise
+        await self._remember()
 
     async def _remember(self) -> None:
         if self.store is None or self._mark is None:
@@ -292,6 +300,10 @@ class Watch:
         for name in sorted(missing - self._missing):
             log.warning("Fivetran knows no connection %s, or hides it from this key; it is watched for", name)
         self._missing = missing
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _shows(entries: list[SyncHistoryEntry], end: datetime) -> bool:

@@ -57,11 +57,17 @@ class Watermark:
         every = f"{record.connection_id}/" if record.sync_id is None else f"{record.connection_id}/@"
         return any(key.startswith(every) and abs(at - ended_at) < SAME_END for key, at in self.told.items())
 
-    def covers(self, record: SyncRecord) -> bool:
-        """Whether whoever keeps this mark has told this end, or knows that somebody else has."""
-        if self.since is None or record.ended_at is None:
-            return self.has_told(record)
-        return self.since < record.ended_at <= self.until or self.has_told(record)
+    def covers(self, record: SyncRecord, claimed_since: datetime | None) -> bool:
+        """Whether this end has been told, as far as others than who keeps this mark can know.
+
+        :param claimed_since: what ended later is told only by who has a claim to it; the mark's time says nothing of
+            it, for not everything is seen by who keeps the mark. ``None``: there are no claims.
+        """
+        ended_at = record.ended_at
+        if self.has_told(record) or ended_at is None:
+            return True
+        is_past = self.since is not None and self.since < ended_at <= self.until
+        return is_past and (claimed_since is None or ended_at <= claimed_since)
 
     def with_told(self, record: SyncRecord) -> Watermark:
         """The same, once this end has been told."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from airflow_provider_fivetran.airflow_connection import WEBHOOK_SECRETS
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.asset_uris import host_of
-from airflow_provider_fivetran.core.claims import FORGOTTEN_IN_TIME
+from airflow_provider_fivetran.core.claims import CLAIMS_KEPT, FORGOTTEN_IN_TIME
 from airflow_provider_fivetran.core.protocol import base_url_of
 from airflow_provider_fivetran.webhooks.asset_state import AssetState, Found
 from airflow_provider_fivetran.webhooks.keyring import Declared, Sender
@@ -32,19 +32,15 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.webhooks.asset_state import Outcome
     from airflow_provider_fivetran.webhooks.deliveries import SyncEnded
 
-__all__ = ["CLAIMS_KEPT", "OLDEST_TOLD", "AirflowTables", "is_airflow_new_enough"]
+__all__ = ["AirflowTables", "is_airflow_new_enough"]
 
 T = TypeVar("T")
 
 # A watcher of ours on an asset emits the asset's events.
 WATCHER = "airflow_provider_fivetran.triggers.FivetranSyncEndedTrigger"
-# Fivetran tries to deliver for a day. What is told later than OLDEST_TOLD is refused, so that a claim that is gone
-# is never needed again.
-OLDEST_TOLD = timedelta(days=7)
-CLAIMS_KEPT = OLDEST_TOLD + timedelta(days=1)
 BETWEEN_PRUNINGS = timedelta(hours=1)
 
-# SQLite answers "locked" and PostgreSQL ends deadlocks: both pass.
+# SQLite answers "locked", PostgreSQL ends deadlocks, and of two who write the same key one fails: all pass.
 TRIES = 4
 PAUSE = 0.1
 MOST_SECONDS = 3.0
@@ -156,7 +152,7 @@ class AirflowTables:
     def _find(session: Session, subjects: Iterable[Subject]) -> list[Found]:
         from airflow.models.asset import AssetActive, AssetModel, AssetWatcherModel  # noqa: PLC0415
         from airflow.models.trigger import Trigger  # noqa: PLC0415
-        from sqlalchemy import and_, exists, select  # noqa: PLC0415
+        from sqlalchemy import and_, exists, func, select  # noqa: PLC0415
         from sqlalchemy.orm import aliased  # noqa: PLC0415
 
         ours = (
@@ -165,13 +161,13 @@ class AirflowTables:
             Trigger.classpath == WATCHER,
         )
         theirs = aliased(AssetWatcherModel)
-        watched = exists().where(*ours)
+        watched_since = select(func.min(Trigger.created_date)).where(*ours).scalar_subquery()
         shared = exists().where(
             *ours, theirs.trigger_id == Trigger.id, theirs.asset_id != AssetWatcherModel.asset_id
         )
         active = and_(AssetActive.name == AssetModel.name, AssetActive.uri == AssetModel.uri)
         rows = session.execute(
-            select(AssetModel.id, AssetModel.name, AssetModel.uri, watched, shared)
+            select(AssetModel.id, AssetModel.name, AssetModel.uri, watched_since, shared)
             .join(AssetActive, active)
             .where(AssetActive.uri.in_([subject.uri for subject in subjects]))
             .order_by(AssetModel.id)
@@ -199,11 +195,11 @@ class AirflowTables:
         # before all that is read, for only then is that what whoever was here before has left.
         if not state.claim(ended):
             return "repeated"
-        not_mine = state.not_mine(ended)
-        if not_mine is not None:
+        whose = state.whose(ended)
+        if whose != "mine":
             session.rollback()
             state.let_watcher_know()
-            return not_mine
+            return whose
         event = asset_manager.register_asset_change(
             asset=SerializedAssetUniqueKey(name=asset.name, uri=asset.uri),
             extra=ended.record.to_json(),
@@ -240,7 +236,7 @@ class AirflowTables:
 def _persistently(work: Callable[[Session], T]) -> T:
     """Do the work in a transaction of its own, again if the database asks for that and there is time."""
     from airflow.utils.session import create_session  # noqa: PLC0415
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415
+    from sqlalchemy.exc import IntegrityError, OperationalError  # noqa: PLC0415
 
     until = time.monotonic() + MOST_SECONDS
     for attempt in range(1, TRIES + 1):
@@ -248,7 +244,7 @@ def _persistently(work: Callable[[Session], T]) -> T:
             with create_session(scoped=False) as session:
                 _limit_waiting(session)
                 return work(session)
-        except OperationalError:
+        except (IntegrityError, OperationalError):
             if attempt == TRIES or time.monotonic() > until:
                 raise
         time.sleep(PAUSE * attempt)
@@ -256,7 +252,10 @@ def _persistently(work: Callable[[Session], T]) -> T:
 
 
 def _limit_waiting(session: Session) -> None:
-    """Ask PostgreSQL to give up where somebody holds a lock, rather than to keep one of our few threads."""
+    """Ask PostgreSQL to give up where somebody holds a lock, rather than to keep one of our few threads.
+
+    Nor may we hold one for longer, for if this process stands still, the triggerer waits for our locks.
+    """
     from airflow.utils.sqlalchemy import get_dialect_name  # noqa: PLC0415
     from sqlalchemy import text  # noqa: PLC0415
 
@@ -264,3 +263,4 @@ def _limit_waiting(session: Session) -> None:
         milliseconds = int(MOST_SECONDS * 1000)
         session.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
         session.execute(text(f"SET LOCAL statement_timeout = {milliseconds}"))
+        session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"))

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.webhooks.airflow_tables import OLDEST_TOLD
+from airflow_provider_fivetran.core.claims import OLDEST_TOLD
 from airflow_provider_fivetran.webhooks.deliveries import (
     Ignored,
     Probe,

@@ -6,23 +6,28 @@ Everything here blocks.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.claims import (
     CLAIM,
+    GRACE,
+    HEARD_EVERY,
     LATEST,
     RECEIVER,
     SEEN,
     TOLD,
+    Receiver,
+    date_of,
     dated,
-    is_shared,
     stream_of,
 )
 from airflow_provider_fivetran.core.landings import Watermark
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
     from airflow_provider_fivetran.webhooks.deliveries import SyncEnded
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["AssetState", "Found", "Outcome"]
 
 Outcome: TypeAlias = Literal["emitted", "repeated", "watched"]
+
+BY_RECEIVER = {"by": "receiver"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,8 @@ class Found:
     id: int
     name: str
     uri: str
-    is_watched: bool
+    watched_since: datetime | None
+    """Since when Airflow has a watcher of ours to run for it, if it has one."""
     shares_watcher: bool
     """Its watcher is that of another asset too, and can remember nothing."""
 
@@ -50,57 +58,58 @@ class AssetState:
 
     session: Session
     asset: Found
-    _has_seen: bool = False
-    _lacks_receiver: bool = False
+    _watcher_must_know: bool = False
+    _is_receiver_known: bool = False
 
     def claim(self, ended: SyncEnded) -> bool:
         """Whether nobody else has claimed this end. If somebody has, there is no transaction any more."""
         from sqlalchemy.exc import IntegrityError  # noqa: PLC0415
 
         try:
-            self._insert(CLAIM + ended.identity, {"by": "receiver"})
+            self._insert(CLAIM + ended.identity, BY_RECEIVER)
         except IntegrityError:
             self.session.rollback()
             return False
         return True
 
-    def not_mine(self, ended: SyncEnded) -> Outcome | None:
-        """Why the receiver is not to tell of this end that it has claimed; ``None``: it is."""
+    def whose(self, ended: SyncEnded) -> Literal["mine"] | Outcome:
+        """Who is to tell of this end that has been claimed: ``"mine"``, or why it is not for the receiver."""
+        now, asset, record = utcnow(), self.asset, ended.record
         seen = self._seen()
-        self._has_seen = seen is not None
         mark = Watermark.from_json(_parsed(seen))
-        if mark is not None and mark.covers(ended.record):
+        receiver = Receiver.from_json(_parsed(self._value(RECEIVER)), now)
+        if mark is not None and mark.covers(record, receiver.since if receiver is not None else None):
             return "repeated"
-        is_known = mark is not None and ended.record.sync_id is not None and _is_kept_in_database()
-        if self.asset.is_watched and (self.asset.shares_watcher or not is_known):
+        self._watcher_must_know = seen is not None or asset.watched_since is not None
+        self._is_receiver_known = receiver is not None and receiver.heard > now - HEARD_EVERY
+        # While all DAGs of an asset are paused, Airflow runs no watcher of it.
+        if asset.watched_since is None:
+            return "mine"
+        if asset.shares_watcher or record.sync_id is None or not _is_kept_in_database():
             return "watched"
-        receiver = self._value(RECEIVER)
-        self._lacks_receiver = self._has_seen and receiver is None
-        # While all DAGs of the asset are paused, Airflow runs no watcher of it.
-        if not self.asset.is_watched or is_shared(_parsed(receiver), utcnow()):
-            return None
-        return "watched"
+        if seen is None:
+            # It is about to look for the first time, or there is no triggerer, or it may not look.
+            return "watched" if asset.watched_since > now - GRACE else "mine"
+        is_shared = receiver is not None and receiver.tells(record.connection_id, now)
+        return "mine" if is_shared and mark is not None else "watched"
 
     def note(self, ended: SyncEnded) -> None:
         """Write down what a watcher must know of this end, once the event is there."""
-        if not self._has_seen:  # there has been none, and when one comes, this is of the past
+        if not self._watcher_must_know:  # there has been none, and when one comes, this is of the past
             return
-        if self._lacks_receiver:
-            self._insert(RECEIVER, dated(utcnow()))
-        self._insert(TOLD + ended.identity, {"by": "receiver"})
-        self._put(LATEST + stream_of(ended.record), dated(ended.told_at))
+        if not self._is_receiver_known:
+            self._put_receiver()
+        self._insert(TOLD + ended.identity, BY_RECEIVER)
+        key = LATEST + stream_of(ended.record)
+        before = date_of(_parsed(self._value(key, to_change=True)))
+        if before is None or before < ended.told_at:
+            self._put(key, dated(ended.told_at))
 
     def let_watcher_know(self) -> None:
-        """Say, in a transaction of its own, that from now on a receiver hears of this asset too."""
-        from sqlalchemy.exc import IntegrityError  # noqa: PLC0415
-
-        if not self._lacks_receiver:
-            return
-        try:
-            self._insert(RECEIVER, dated(utcnow()))
+        """Say, in a transaction of its own, that a receiver hears of this asset too."""
+        if self._watcher_must_know and not self._is_receiver_known:
+            self._put_receiver()
             self.session.commit()
-        except IntegrityError:
-            self.session.rollback()
 
     # --- keys and values ----------------------------------------------------------------------------------------
 
@@ -110,13 +119,21 @@ class AssetState:
 
         return get_state_backend().get(AssetScope(asset_id=self.asset.id), SEEN, session=self.session)
 
-    def _value(self, key: str) -> str | None:
-        """The value of a key, which nobody changes before this transaction ends."""
+    def _put_receiver(self) -> None:
+        now = utcnow()
+        before = Receiver.from_json(_parsed(self._value(RECEIVER, to_change=True)), now)
+        begun = Receiver(since=now, heard=now)
+        self._put(RECEIVER, (begun if before is None else replace(before, heard=now)).to_json())
+
+    def _value(self, key: str, *, to_change: bool = False) -> str | None:
+        """The value of a key. If it has one, nobody changes that before this transaction ends."""
         from airflow.models.asset_state_store import AssetStateStoreModel as Row  # noqa: PLC0415
         from sqlalchemy import select  # noqa: PLC0415
 
         return self.session.scalar(
-            select(Row.value).where(Row.asset_id == self.asset.id, Row.key == key).with_for_update()
+            select(Row.value)
+            .where(Row.asset_id == self.asset.id, Row.key == key)
+            .with_for_update(read=not to_change)
         )
 
     def _insert(self, key: str, value: Any) -> None:

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.core.claims import Receiver
 from airflow_provider_fivetran.core.protocol import read_answer
 from airflow_provider_fivetran.transport import listing as listing_module
 from airflow_provider_fivetran.transport.listing import Listing
@@ -363,8 +365,51 @@ def test_one_that_stood_still_does_not_repeat_what_its_successor_has_told(loop):
 
 def test_what_the_webhook_receiver_has_told_is_not_told_again(loop):
     fivetran, store = Busy(loop, {"a": [(20, 40, "well"), (100, 140, "well")]}), Kept()
-    store.values |= {"fivetran_receiver": {"at": "2026-01-01T00:00:00Z"}, "fivetran_told:a:a-20:ended": {}}
+    now = utcnow()
+    store.values["fivetran_receiver"] = Receiver(since=now, heard=now).to_json()
+    store.values["fivetran_told:a:a-20:ended"] = {"by": "receiver"}
     assert names(told_by(fivetran, 300, "a", store=store)) == ["a-100"]
+
+
+def test_what_is_told_slowly_is_remembered_on_the_way(loop):
+    class Slow(Kept):
+        async def aget(self, key, default=None):
+            await asyncio.sleep(0.5)
+            return await super().aget(key, default)
+
+    fivetran, store = Busy(loop, {f"c{n}": [(20, 40, "well")] for n in range(60)}), Slow()
+    first, watch_first = watching(fivetran, 65, store=store)
+    second, watch_again = watching(fivetran, 200, store=store)
+
+    async def restarted():
+        await watch_first()
+        await watch_again()
+
+    run(loop, restarted())
+    assert 10 < len(first) < 50
+    assert len({*names(first), *names(second)}) == 60
+    assert len(first) + len(second) - 60 <= 2 * 2 / 0.5, "what was told in the last seconds"
+
+
+def test_a_triggerer_that_ends_is_not_kept_by_a_store_that_no_longer_answers(loop):
+    class Gone(Kept):
+        async def aset(self, key, value):
+            if loop.time() > 45:
+                await answers.wait()
+            await super().aset(key, value)
+
+    fivetran, answers = Busy(loop, {"a": [(20, 44.5, "well")]}), asyncio.Event()
+    told, watch = watching(fivetran, 46, "a", store=Gone())
+
+    async def ended():
+        await watch()
+        took = loop.time()
+        answers.set()
+        await asyncio.sleep(0)
+        return took
+
+    assert run(loop, ended()) < 55
+    assert names(told) == ["a-20"]
 
 
 def test_syncs_told_without_their_ids_are_not_told_again_when_there_is_a_history(loop):

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_fivetran.claiming import Claims
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core.claims import GRACE, LEFT_TO_WATCHER, RECEIVER, SEEN, dated
+from airflow_provider_fivetran.core.claims import CLAIMS_KEPT, GRACE, RECEIVER, SEEN, Receiver
 from airflow_provider_fivetran.core.landings import Watermark
 from airflow_provider_fivetran.core.verdicts import SyncRecord
 from airflow_provider_fivetran.webhooks.deliveries import read_delivery
@@ -20,7 +20,11 @@ from receiver_stage import asset, declare, events, remember, state
 from webhook_bodies import SECRET, delivery
 
 OURS = "airflow_provider_fivetran.triggers.FivetranSyncEndedTrigger"
-LONG_AGO = dated(utcnow() - 2 * GRACE)
+
+
+def a_receiver(since=2 * GRACE, heard=timedelta(0)):
+    """What is kept of a receiver that came, and was there last, so long ago."""
+    return Receiver(since=utcnow() - since, heard=utcnow() - heard).to_json()
 
 
 class TablesStore:
@@ -42,8 +46,9 @@ class TablesStore:
 class Watched:
     """An asset of an account, with a watcher that has looked at it."""
 
-    def __init__(self, account, tables, *, receiver=LONG_AGO, watcher=OURS, failures=False):
+    def __init__(self, account, tables, *, receiver="there", watcher=OURS, failures=False):
         self.account, self.tables = account, tables
+        receiver = a_receiver() if receiver == "there" else receiver
         uri = account.uri("failures/speak_menial" if failures else "speak_menial")
         self.id = asset(uri, watcher=watcher)
         self.mark = Watermark(utcnow() - timedelta(minutes=3), since=utcnow() - timedelta(hours=1))
@@ -53,6 +58,11 @@ class Watched:
 
     def keep_mark(self):
         remember(self.id, SEEN, self.mark.to_json())
+
+    def forget_mark(self):
+        from airflow.state import AssetScope, get_state_backend
+
+        get_state_backend().delete(AssetScope(asset_id=self.id), SEEN)
 
     def delivered(self, body=None, **changes):
         """What the receiver did with a delivery."""
@@ -117,7 +127,7 @@ def test_a_watcher_learns_of_a_receiver_before_that_tells_of_anything(account, t
     assert watched.delivered(sync_id="first") == LEFT
     assert watched.delivered(sync_id="first") == LEFT, "for a minute"
     assert watched.taken("first")
-    remember(watched.id, RECEIVER, LONG_AGO)
+    remember(watched.id, RECEIVER, a_receiver())
     assert watched.delivered(sync_id="first") == REPEATED
     assert watched.delivered(sync_id="second") == EMITTED
     assert not watched.taken("second")
@@ -129,10 +139,23 @@ def test_a_watcher_without_a_receiver_writes_nothing_for_an_end(account, tables)
     assert list(state(watched.id)) == [SEEN]
 
 
-def test_an_asset_whose_watcher_has_not_looked_yet_is_left_to_it(account, tables):
-    watched = Watched(account, tables)
+def test_an_asset_whose_memory_cannot_be_read_is_left_to_its_watcher(watched):
     remember(watched.id, SEEN, "not a mark")
     assert watched.delivered() == LEFT
+
+
+def test_an_asset_is_left_for_a_while_to_a_watcher_that_has_not_looked_yet(account, tables):
+    from airflow.models.trigger import Trigger
+    from airflow.utils.session import create_session
+
+    watched = Watched(account, tables, receiver=None)
+    watched.forget_mark()
+    assert watched.delivered(sync_id="s") == LEFT
+    with create_session() as session:
+        trigger = session.query(Trigger).filter(Trigger.assets.any(id=watched.id)).one()
+        trigger.created_date = utcnow() - 2 * GRACE
+    assert watched.delivered(sync_id="s") == EMITTED, "there may be no triggerer"
+    assert not watched.taken("s")
 
 
 def test_an_asset_is_left_to_a_watcher_that_two_share_for_it_remembers_nothing(account, tables):
@@ -163,6 +186,31 @@ def test_what_the_watcher_told_before_there_was_a_receiver_is_not_repeated_by_a_
     assert watched.delivered(created=told.isoformat()) == REPEATED
 
 
+def test_a_late_delivery_of_what_the_watcher_does_not_see_is_told(account, tables):
+    """Its mark moves on for all that it sees; of what nobody claimed since there are claims, that says nothing."""
+    watched = Watched(account, tables, receiver=a_receiver(since=timedelta(hours=2)))
+    ended = watched.mark.until - timedelta(minutes=10)
+    assert watched.delivered(created=ended.isoformat(), sync_id="s") == EMITTED
+    assert watched.taken("t", ended_at=ended)
+    assert watched.delivered(created=ended.isoformat(), sync_id="t") == REPEATED
+
+
+def test_a_receiver_that_has_long_been_gone_is_not_reckoned_with(account, tables):
+    watched = Watched(account, tables, receiver=a_receiver(CLAIMS_KEPT * 2, CLAIMS_KEPT))
+    before = set(state(watched.id))
+    assert watched.taken("s")
+    assert set(state(watched.id)) == before
+    assert watched.delivered(sync_id="t") == LEFT, "it begins anew"
+
+
+def test_a_receiver_says_every_day_that_it_is_there(account, tables):
+    watched = Watched(account, tables, receiver=a_receiver(timedelta(days=5), timedelta(days=3)))
+    since = watched.receiver()["since"]
+    assert watched.delivered() == EMITTED
+    assert watched.receiver()["since"] == since
+    assert utcnow() - Receiver.from_json(watched.receiver(), utcnow()).heard < timedelta(minutes=1)
+
+
 def test_what_ended_before_there_was_a_watcher_is_told_by_a_late_delivery(watched):
     before = watched.mark.since - timedelta(minutes=10)
     assert watched.delivered(created=before.isoformat()) == EMITTED
@@ -185,10 +233,14 @@ def test_the_receiver_tells_while_the_watcher_is_stopped_and_that_knows_afterwar
 # --- without ids: an account that has no sync history -----------------------------------------------------------
 
 
-def test_ends_whose_ids_the_watcher_does_not_know_are_left_to_it(watched):
+def test_a_connection_whose_ids_the_watcher_does_not_know_is_left_to_it_for_a_day(account, tables):
+    watched = Watched(account, tables)
     assert watched.taken(None)
-    assert watched.receiver() == LEFT_TO_WATCHER
     assert watched.delivered() == LEFT
+    receiver = Receiver.from_json(watched.receiver(), utcnow())
+    assert not receiver.tells("speak_menial", utcnow() + timedelta(hours=24))
+    assert receiver.tells("speak_menial", utcnow() + timedelta(hours=26))
+    assert receiver.tells("another", utcnow())
 
 
 def test_an_end_that_a_receiver_told_is_not_told_without_its_id(watched):
@@ -204,12 +256,11 @@ def test_a_put_off_that_a_receiver_told_is_not_told_without_its_id(account, tabl
     assert watched.taken(None, status="failed")
 
 
-def test_a_new_watcher_lets_the_receiver_tell_again_after_a_while(watched):
-    watched.taken(None)
-    asyncio.run(Claims(TablesStore(watched.id), 1.0).begin())
-    assert watched.delivered() == LEFT
-    remember(watched.id, RECEIVER, LONG_AGO)
-    assert watched.delivered() == EMITTED
+def test_a_delivery_that_comes_late_hides_no_later_end(watched):
+    early, late = utcnow() - timedelta(minutes=2), utcnow()
+    assert watched.delivered(sync_id="late", created=late.isoformat()) == EMITTED
+    assert watched.delivered(sync_id="early", created=early.isoformat()) == EMITTED
+    assert not watched.taken(None, ended_at=late)
 
 
 # --- at the same moment -----------------------------------------------------------------------------------------
