@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core import steps, watch
+from airflow_provider_fivetran.core import enduring, steps
 from airflow_provider_fivetran.core.cadence import pause_after_failed_reads, pause_for_the_budget
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
@@ -215,7 +215,7 @@ class _Wait:
         for_the_budget = pause_for_the_budget(1, self._listing.requests_left).total_seconds()
         interval = max(self._interval, for_the_budget, self._alone * GAP_ALONE)
         if isinstance(self._trouble, steps.REFUSALS):  # however rare the looks, a new key is noticed soon
-            return min(interval, watch.SLOWEST_AFTER_REFUSAL.total_seconds())
+            return min(interval, enduring.SLOWEST_AFTER_REFUSAL.total_seconds())
         if self._trouble is not None:
             after = self._trouble.retry_after if isinstance(self._trouble, FivetranRateLimited) else None
             usual = timedelta(seconds=interval)

@@ -1,20 +1,20 @@
-"""What a sensor waits for: ends of syncs that it did not start."""
+"""What a sensor waits for: ends of syncs, or of runs of transformations, that it did not start."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_fivetran.core.ticket import Aim
+from airflow_provider_fivetran.core.awaited import Aim, Awaited
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airflow_provider_fivetran.core.ticket import Ticket
-
 __all__ = ["sensed_from"]
 
+T = TypeVar("T", bound=Awaited)
 
-def sensed_from(ticket: Ticket, began: datetime, after: datetime | None) -> Ticket:
+
+def sensed_from(ticket: T, began: datetime, after: datetime | None) -> T:
     """The ticket of a sensor that began at a certain time.
 
     Its baseline is a time and not a state, so that a later process can find it again.

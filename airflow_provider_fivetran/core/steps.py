@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from airflow_provider_fivetran.core.cadence import QUICKEST, pause_after_failed_reads
 from airflow_provider_fivetran.core.errors import (
@@ -21,7 +21,6 @@ from airflow_provider_fivetran.core.errors import (
 from airflow_provider_fivetran.core.protocol import Answer, Call, next_page
 
 if TYPE_CHECKING:
-    from airflow_provider_fivetran.core.models import Connection
     from airflow_provider_fivetran.core.protocol import Page
 
 __all__ = [
@@ -63,17 +62,17 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Read a connection, now; or, where one answer may serve many waits, when that suits all of them."""
+class Look(Generic[T]):
+    """Read a connection or a transformation, now; or, where one answer may serve many waits, when that suits all."""
 
-    call: Call[Connection]
+    call: Call[T]
     due: datetime
     """By our clock: when this wait would look if it were alone."""
     pace: timedelta
     """How often it would look at present."""
     latest: datetime
     """By our clock: then it has to know, for its time is over."""
-    seen: Connection | None = None
+    seen: T | None = None
     """What its last look showed."""
     group_id: str = ""
     """The group of the connection, where known."""
@@ -90,7 +89,7 @@ class Note:
 
 
 Clock: TypeAlias = Callable[[], datetime]
-Step: TypeAlias = Call[Any] | Look | Pause | Note
+Step: TypeAlias = Call[Any] | Look[Any] | Pause | Note
 Procedure: TypeAlias = Generator[Step, Answer[Any] | None, T]
 
 
@@ -99,8 +98,8 @@ def ask(call: Call[T]) -> Procedure[Answer[T]]:
     return _given((yield call))
 
 
-def take(look: Look, now: datetime) -> Procedure[Answer[Connection]]:
-    """Look at a connection when that is due."""
+def take(look: Look[T], now: datetime) -> Procedure[Answer[T]]:
+    """Look when that is due."""
     if look.due > now:
         yield Pause(look.due, before_look=True)
     return _given((yield look))

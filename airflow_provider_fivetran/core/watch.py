@@ -5,25 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from airflow_provider_fivetran.core import reports, steps
-from airflow_provider_fivetran.core.cadence import (
-    QUICKEST,
-    pause_after_failed_reads,
-    pause_between_looks,
-    usual_of,
-)
+from airflow_provider_fivetran.core import reports
+from airflow_provider_fivetran.core.cadence import QUICKEST, pause_between_looks, usual_of
 from airflow_provider_fivetran.core.decision import Seen, judge
 from airflow_provider_fivetran.core.endpoints import get_connection, get_sync_history
+from airflow_provider_fivetran.core.enduring import Endurance
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
     FivetranError,
     FivetranNotFound,
-    FivetranRateLimited,
     FivetranUnauthorized,
 )
 from airflow_provider_fivetran.core.history import REACH
-from airflow_provider_fivetran.core.moments import in_words
-from airflow_provider_fivetran.core.steps import REFUSALS, Look, Note, Pause, ask, ask_pages, take
+from airflow_provider_fivetran.core.steps import Look, Note, ask, ask_pages
 from airflow_provider_fivetran.core.verdicts import AskHistory, Ended, Final, TriggerAgain, Waiting
 
 if TYPE_CHECKING:
@@ -45,8 +39,6 @@ MOST_HISTORY_PAGES = 12
 PAYS_AFTER = timedelta(minutes=3)
 # After so many failed reads of the history in a row the other evidence must do.
 HISTORY_PATIENCE = 3
-# While the key is refused, keys are read and tried at least this often.
-SLOWEST_AFTER_REFUSAL = timedelta(minutes=1)
 
 
 def watch(
@@ -106,10 +98,7 @@ class _Eyes:
         self._looks_are_shared = False
         self._seen: Seen | None = None
         self._said: str | None = None
-        self._failures = 0
-        self._unreadable_since: datetime | None = None
-        self._refused_since: datetime | None = None
-        self._key_has_worked = key_has_worked
+        self._endurance = Endurance(ticket, clock, key_has_worked=key_has_worked)
         self._history_failures = 0
 
     def look(self, due: datetime) -> Procedure[Connection | Final | None]:
@@ -117,25 +106,18 @@ class _Eyes:
 
         :param due: when to look, by our clock.
         """
-        while True:
-            now = self._clock()
-            try:
-                answer = yield from take(self._look_at(max(due, now), now), now)
-            except FivetranNotFound:
-                return None
-            except FivetranError as error:
-                if error.permanent and not self._may_be_replaced(error):
-                    raise
-                out_of_time = yield from self._endure(error)
-                if out_of_time is not None:
-                    return out_of_time
-            else:
-                yield from self._say_readable_again()
-                self._ticket = self._ticket.corrected(answer.server_time, self._clock())
-                self._requests_left, self._looks_are_shared = answer.requests_left, answer.shared
-                return answer.value
+        try:
+            answer = yield from self._endurance.read(self._look_at, due)
+        except FivetranNotFound:
+            return None
+        now = self._clock()
+        if isinstance(answer, FivetranError):
+            return reports.timed_out(self._ticket, f"Fivetran cannot be read: {answer}", now)
+        self._ticket = self._ticket.corrected(answer.server_time, now)
+        self._requests_left, self._looks_are_shared = answer.requests_left, answer.shared
+        return answer.value
 
-    def _look_at(self, due: datetime, now: datetime) -> Look:
+    def _look_at(self, due: datetime, now: datetime) -> Look[Connection]:
         ticket, seen = self._ticket, self._seen
         return Look(
             get_connection(ticket.connection_id),
@@ -225,57 +207,6 @@ class _Eyes:
             if isinstance(verdict, (Ended, TriggerAgain)):
                 return verdict
         return Waiting(min(self._next_look(), deadline), "waiting for the sync history to be readable")
-
-    def _may_be_replaced(self, error: FivetranError) -> bool:
-        """Whether this is the refusal of a key, and there is time yet to replace it."""
-        if not isinstance(error, REFUSALS) or not self._key_has_worked:
-            return False
-        return self._refused_since is None or self._clock() < self._replaced_by(self._refused_since)
-
-    def _replaced_by(self, refused_since: datetime) -> datetime:
-        # However rarely the user wants looks, there is another one.
-        return refused_since + max(steps.REFUSAL_PATIENCE, self._ticket.poll_frequency or timedelta(0))
-
-    def _endure(self, error: FivetranError) -> Procedure[Final | None]:
-        now = self._clock()
-        historical = self._seen is not None and self._seen.was_historical
-        deadline = self._ticket.deadline(historical=historical)
-        if now >= deadline:
-            return reports.timed_out(self._ticket, f"Fivetran cannot be read: {error}", now)
-        if isinstance(error, REFUSALS):
-            yield from self._endure_refusal(error, now, deadline)
-            return None
-        self._failures += 1
-        if self._unreadable_since is None:
-            self._unreadable_since = now
-            yield self._warning(f"cannot read Fivetran at the moment, asking again: {error}")
-        retry_after = error.retry_after if isinstance(error, FivetranRateLimited) else None
-        usual = self._next_look() - now
-        pause = pause_after_failed_reads(self._failures, usual, retry_after)
-        yield Pause(min(now + pause, deadline))
-        return None
-
-    def _endure_refusal(self, error: FivetranError, now: datetime, deadline: datetime) -> Procedure[None]:
-        if self._refused_since is None:
-            self._failures, self._refused_since = 0, now
-            lasts = in_words(self._replaced_by(now) - now)
-            yield self._warning(f"{error}. The sync goes on; its task waits {lasts} for a key that works")
-        self._failures += 1
-        usual = self._next_look() - now
-        pause = pause_after_failed_reads(self._failures, usual, slowest=SLOWEST_AFTER_REFUSAL)
-        yield Pause(min(now + pause, self._replaced_by(self._refused_since), deadline), held=True)
-
-    def _warning(self, text: str) -> Note:
-        return Note(f"{self._ticket.connection_id}: {text}", is_warning=True)
-
-    def _say_readable_again(self) -> Procedure[None]:
-        now, name = self._clock(), self._ticket.connection_id
-        if self._refused_since is not None:
-            yield Note(f"{name}: Fivetran accepts a key again after {in_words(now - self._refused_since)}")
-        elif self._unreadable_since is not None:
-            yield Note(f"{name}: Fivetran can be read again after {in_words(now - self._unreadable_since)}")
-        self._failures, self._unreadable_since, self._refused_since = 0, None, None
-        self._key_has_worked = True
 
     def _next_look(self) -> datetime:
         now = self._clock()

@@ -342,7 +342,7 @@ class AsyncTransport:
             result: T = end.value
             return result
 
-    async def _look(self, look: Look) -> Answer[Any]:
+    async def _look(self, look: Look[Any]) -> Answer[Any]:
         """The answer that the poller has for this wait, or else one of its own."""
         with naming_the_connection(look.call):
             shared = await self._line.poller.answer(look)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -25,7 +25,7 @@ AT_A_TIME = 20
 class Ask:
     """A wait that wants to look."""
 
-    look: Look
+    look: Look[Any]
     due: float
     latest: float
     answer: asyncio.Future[Answer[Connection] | None] = field(default_factory=asyncio.Future)

@@ -117,7 +117,7 @@ class Poller:
         # When the page was asked for that showed each connection last.
         self._shown_at: dict[str, float] = {}
 
-    async def answer(self, look: Look) -> Answer[Connection] | None:
+    async def answer(self, look: Look[Any]) -> Answer[Connection] | None:
         """What the look finds, when its time has come. ``None``: it is this wait's turn to ask for itself.
 
         :raises FivetranError: (one of its kinds) the list cannot be read at the moment.
@@ -163,7 +163,7 @@ class Poller:
 
     # --- when ---------------------------------------------------------------------------------------------
 
-    def _ask(self, look: Look) -> Ask:
+    def _ask(self, look: Look[Any]) -> Ask:
         now, by_our_clock = _now(), utcnow()
         latest = now + _seconds(by_our_clock, look.latest)
         if look.due <= by_our_clock:

@@ -14,7 +14,7 @@ import pytest
 
 pytest.register_assert_rewrite("stories")
 
-from airflow_provider_fivetran.core import steps, watch  # noqa: E402
+from airflow_provider_fivetran.core import enduring, steps  # noqa: E402
 from airflow_provider_fivetran.simulator import Simulator  # noqa: E402
 from airflow_provider_fivetran.transport import aio  # noqa: E402
 from stories import Eavesdropper, Way  # noqa: E402
@@ -31,7 +31,7 @@ def short_patience() -> Iterator[pytest.MonkeyPatch]:
     """Wait for a second instead of minutes for somebody to replace a refused key, and ask for it often."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "REFUSAL_PATIENCE", timedelta(seconds=1))
-        patch.setattr(watch, "SLOWEST_AFTER_REFUSAL", timedelta(seconds=0.2))
+        patch.setattr(enduring, "SLOWEST_AFTER_REFUSAL", timedelta(seconds=0.2))
         patch.setattr(aio, "REST", 0.1)
         yield patch
 
