@@ -10,7 +10,7 @@ import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.ticket import Ticket
@@ -18,14 +18,15 @@ from airflow_provider_fivetran.core.verdicts import SyncRecord
 from airflow_provider_fivetran.operators.errand import Errand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_fivetran.core.errors import Facts
     from airflow_provider_fivetran.core.orders import Order
 
-__all__ = ["Memo", "Memory", "wanted_by"]
+__all__ = ["Memo", "Memory", "Notes", "Recalled", "wanted_by"]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,24 @@ KEY = "fivetran_errand"
 KEPT = timedelta(days=90)
 # How a task ended is needed only if its worker dies before Airflow has learned of it.
 KEPT_AFTER_THE_END = timedelta(days=7)
+
+
+class Noted(Protocol):
+    """What can be noted."""
+
+    @property
+    def ended(self) -> object | None:
+        """How the task ended, if it did all it had to do, and well."""
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """Which thing of Fivetran it is about, as an error names it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as plain JSON."""
+
+
+M = TypeVar("M", bound=Noted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +72,10 @@ class Memo:
     """The task has done all it had to do, and well."""
     value: str | None = None
     """What it returned then."""
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        return {"connection_id": self.errand.connection_id}
 
     def from_now(self, now: datetime) -> Memo:
         """The same, with all the time for the wait still to come."""
@@ -92,10 +115,10 @@ class Memo:
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
+class Recalled(Generic[M]):
     """What an earlier try of this task, or this one before its deferral, has noted."""
 
-    memo: Memo
+    memo: M
     by_this_try: bool
     cleared: bool
     """A person has cleared the task since, and not while it was in a worker."""
@@ -107,16 +130,18 @@ def wanted_by(order: Order) -> dict[str, Any]:
     return {"connection_id": order.connection_id, "resync": order.resync, "scope": scope}
 
 
-class Memory:
+class Notes(Generic[M]):
     """The notes of one task.
 
     Nothing is changed or triggered that could not be noted before. Any other failure of Airflow to read or keep
     notes is said in the log and stops nothing.
 
     :param retries: of the task, as its DAG has it.
+    :param read: reads back what was noted.
     """
 
-    def __init__(self, context: Context, retries: int | None) -> None:
+    def __init__(self, context: Context, retries: int | None, read: Callable[[Mapping[str, Any]], M]) -> None:
+        self._read_memo = read
         self._ti = context["ti"]
         # Airflow gives a task that is cleared as many more tries as it has retries. Where those were changed
         # meanwhile, the one difference may hide the other.
@@ -134,19 +159,19 @@ class Memory:
         """Whether an earlier try may have started a sync although nothing of it is recalled."""
         return self._ti.try_number > 1 and (not self.lasts or "get" in self._failed)
 
-    def recall(self) -> Recalled | None:
+    def recall(self) -> Recalled[M] | None:
         """What was noted last, if anything is known of it."""
         with self._failing_softly("get", "what an earlier try of this task may have noted cannot be read"):
             noted = self._read()
             if noted:
                 return Recalled(
-                    Memo.from_json(noted["memo"]),
+                    self._read_memo(noted["memo"]),
                     by_this_try=noted["try_number"] == self._ti.try_number,
                     cleared=noted["limits"] != self._limits,
                 )
         return None
 
-    def keep_before_a_change(self, memo: Memo) -> None:
+    def keep_before_a_change(self, memo: M) -> None:
         """Note this, in place of what was noted before.
 
         :raises FivetranError: Airflow cannot. Mostly the task was cleared, and another process stands in its place.
@@ -157,12 +182,12 @@ class Memory:
             self._store.set(KEY, self._note_of(memo), retention=KEPT)
         except Exception as error:  # the store of Airflow may be anywhere, and fail in as many ways
             raise FivetranError(
-                f"{memo.errand.connection_id}: nothing was changed or triggered, because Airflow's task state store "
-                f"cannot keep that it is about to be: {type(error).__name__}: {error}",
-                connection_id=memo.errand.connection_id,
+                f"{' '.join(memo.about.values())}: nothing was changed or triggered, because Airflow's task state "
+                f"store cannot keep that it is about to be: {type(error).__name__}: {error}",
+                **cast("Facts", memo.about),
             ) from error
 
-    def keep(self, memo: Memo) -> None:
+    def keep(self, memo: M) -> None:
         """Note this, in place of what was noted before, if possible."""
         if self._store is None:
             return
@@ -174,7 +199,7 @@ class Memory:
         ):
             self._store.set(KEY, note, retention=retention)
 
-    def keep_through_deferral(self, memo: Memo) -> None:
+    def keep_through_deferral(self, memo: M) -> None:
         """Note this for the visit after the deferral, where :meth:`keep` notes nothing."""
         if self._store is None:
             self._ti.xcom_push(key=KEY, value=self._note_of(memo))
@@ -198,7 +223,7 @@ class Memory:
                 log.warning(text, exc_info=True)
             self._failed.add(what)
 
-    def _note_of(self, memo: Memo) -> dict[str, Any]:
+    def _note_of(self, memo: M) -> dict[str, Any]:
         return {
             "try_number": self._ti.try_number,
             "limits": self._limits,
@@ -209,3 +234,10 @@ class Memory:
         if self._store is not None:
             return self._store.get(KEY, None)
         return self._ti.xcom_pull(task_ids=self._ti.task_id, key=KEY, map_indexes=self._ti.map_index)
+
+
+class Memory(Notes[Memo]):
+    """The notes of a task that starts syncs."""
+
+    def __init__(self, context: Context, retries: int | None) -> None:
+        super().__init__(context, retries, Memo.from_json)
