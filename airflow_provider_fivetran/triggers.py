@@ -1,4 +1,4 @@
-"""The trigger that waits for a sync in the triggerer."""
+"""The triggers: they wait for a sync, or watch for all that end, in the triggerer."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.compat.triggers import BaseEventTrigger
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.asset_uris import Subject
-from airflow_provider_fivetran.core.errors import FivetranError
-from airflow_provider_fivetran.core.events import BrokenOff, write_event
+from airflow_provider_fivetran.core.events import write_event
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.core.sensing import sensed_from
@@ -27,9 +26,10 @@ from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.killing import has_ended, may_be_stopped, state_in_triggerer
+from airflow_provider_fivetran.killing import may_be_stopped
 from airflow_provider_fivetran.links import FivetranConnectionLink
 from airflow_provider_fivetran.trigger_freshness import FivetranFreshnessTrigger
+from airflow_provider_fivetran.trigger_waiting import WaitingTrigger
 from airflow_provider_fivetran.triggerer import kept, keys_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_fivetran.core.cadence import Usual
-    from airflow_provider_fivetran.core.steps import Note, Procedure
+    from airflow_provider_fivetran.core.errors import Facts
     from airflow_provider_fivetran.core.watch import Outcome
 
 __all__ = [
@@ -48,8 +48,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 # How long syncs take, by connection id, as the waits of this process have learnt it.
 _usual: dict[str, Usual] = {}
@@ -62,7 +60,7 @@ SHORTEST_WATCH, LONGEST_WATCH = 1.0, 3600.0
 AFTER_A_FAILURE = 60.0
 
 
-class FivetranSyncTrigger(BaseTrigger):
+class FivetranSyncTrigger(WaitingTrigger):
     """Waits until it is decided what became of a sync, and then sends exactly one event.
 
     All that it is given is plain JSON without secrets. The deadline is in the ticket and absolute, so a
@@ -78,101 +76,34 @@ class FivetranSyncTrigger(BaseTrigger):
         the arguments that a task gives to ``defer`` for its own continuation.)
     """
 
-    def __init__(
-        self,
-        ticket: dict[str, Any],
-        fivetran_conn_id: str,
-        retry_limit: int = 3,
-        retry_delay: float = 1,
-        when_killed: str = "leave",
-        errand: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.ticket = ticket
-        self.fivetran_conn_id = fivetran_conn_id
-        self.retry_limit = retry_limit
-        self.retry_delay = retry_delay
-        self.when_killed = when_killed
-        self.errand = errand
-        self._ending: asyncio.Future[None] | None = None
+    def _has_something_to_do(self) -> bool:
+        return self.when_killed == "stop" or bool(_but_the_pause(self._undone).changes())
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The import path and the arguments from which Airflow makes this trigger again."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "ticket": self.ticket,
-                "fivetran_conn_id": self.fivetran_conn_id,
-                "retry_limit": self.retry_limit,
-                "retry_delay": self.retry_delay,
-                "when_killed": self.when_killed,
-                "errand": self.errand,
-            },
-        )
+    async def _see_to(self, state: str | None) -> None:
+        """Stop the sync, or leave it and put back the rest."""
+        connection_id = Ticket.from_json(self.ticket).connection_id
+        if self.when_killed == "stop" and may_be_stopped(state):
+            await self._drive(stop(connection_id, self._undone, utcnow))
+        else:
+            # Paused again, the connection would stop the very sync that is to be left.
+            await self._drive(undo(connection_id, _but_the_pause(self._undone), utcnow))
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait. A failure of the wait itself is sent as an event too, with its kind and its text."""
-        try:
-            event = write_event(await self._outcome())
-        except FivetranError as error:
-            event = write_event(BrokenOff(error))
-        except (ValueError, AirflowException) as error:  # an unusable ticket or Airflow connection
-            event = write_event(self._broken_off(str(error)))
-        except Exception as error:
-            # Without an event Airflow would only say that the trigger failed.
-            self.log.exception("the wait ended in an error of this program")
-            event = write_event(self._broken_off(f"{type(error).__name__}: {error}"))
-        yield TriggerEvent(event if self.errand is None else {**event, "errand": self.errand})
+    @property
+    def _undone(self) -> Undo:
+        return Undo.from_json((self.errand or {}).get("undo"))
 
-    async def on_kill(self) -> None:
-        """Stop the sync, or leave it and put back the rest, if the task is really over (Airflow 3.3 and newer)."""
-        undone = Undo.from_json((self.errand or {}).get("undo"))
-        if self.when_killed != "stop" and not _but_the_pause(undone).changes():
-            return
-        # The triggerer cancels this method again on each of its rounds, and then forgets this trigger. That must cut
-        # off neither the question whether the task is over, which may take seconds, nor what follows from it.
-        if self._ending is None:
-            self._ending = kept(self._end(undone))
-        await asyncio.shield(self._ending)
-
-    async def _end(self, undone: Undo) -> None:
-        try:
-            state = await state_in_triggerer(self.task_instance)
-            if not has_ended(state):
-                return
-            connection_id = Ticket.from_json(self.ticket).connection_id
-            if self.when_killed == "stop" and may_be_stopped(state):
-                await self._drive(stop(connection_id, undone, utcnow))
-            else:
-                # Paused again, the connection would stop the very sync that is to be left.
-                await self._drive(undo(connection_id, _but_the_pause(undone), utcnow))
-        except Exception:
-            self.log.exception(
-                "the task was ended, but its sync or its connection could not be dealt with; look there"
-            )
-
-    def _broken_off(self, why: str) -> BrokenOff:
+    def _about(self) -> Facts:
         named = self.ticket.get("connection_id")
-        connection_id = named if isinstance(named, str) else None
-        link = dashboard_link(connection_id) if connection_id else None
-        return BrokenOff(FivetranError(why, connection_id=connection_id, link=link))
+        if not isinstance(named, str) or not named:
+            return {"connection_id": named if isinstance(named, str) else None}
+        return {"connection_id": named, "link": dashboard_link(named)}
+
+    async def _event(self) -> dict[str, Any]:
+        return write_event(await self._outcome())
 
     async def _outcome(self) -> Outcome:
         ticket = Ticket.from_json(self.ticket)
         return await self._drive(watch(ticket, utcnow, usual=_usual))
-
-    async def _drive(self, procedure: Procedure[T]) -> T:
-        # Importing aiohttp takes a few tenths of a second, which must not be taken from the triggerer's loop.
-        aio = await asyncio.to_thread(import_module, "airflow_provider_fivetran.transport.aio")
-        async with aio.shared_line(self.fivetran_conn_id, partial(keys_of, self.fivetran_conn_id)) as line:
-            transport = aio.AsyncTransport(
-                line, attempts=self.retry_limit, pause=self.retry_delay, note=self._log_note
-            )
-            result: T = await transport.drive(procedure)
-            return result
-
-    def _log_note(self, note: Note) -> None:
-        (self.log.warning if note.is_warning else self.log.info)("%s", note.text)
 
 
 class FivetranSensorTrigger(FivetranSyncTrigger):

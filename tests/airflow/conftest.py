@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ import pytest
 
 pytest.register_assert_rewrite("stories")
 
+from airflow_provider_fivetran import trigger_waiting  # noqa: E402
 from airflow_provider_fivetran.core import enduring, steps  # noqa: E402
 from airflow_provider_fivetran.simulator import Simulator  # noqa: E402
 from airflow_provider_fivetran.transport import aio  # noqa: E402
@@ -83,6 +85,26 @@ def arena() -> Iterator[Arena]:
     arena = Arena()
     yield arena
     arena.close()
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What became of the task, which takes long to find out, and who asked."""
+
+    class Asked(list):
+        state = "failed"
+
+    questions = Asked()
+
+    async def state(ti):
+        questions.append(ti)
+        await asyncio.sleep(0.5)
+        if isinstance(questions.state, Exception):
+            raise questions.state
+        return questions.state
+
+    monkeypatch.setattr(trigger_waiting, "state_in_triggerer", state)
+    return questions
 
 
 @pytest.fixture

@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_fivetran import triggers
 from airflow_provider_fivetran.core.starting import Undo
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
 from airflow_provider_fivetran.exceptions import FivetranSyncTimeout
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
-from stories import CONNECTION, ID, SYNC, Story, TaskInstance, TaskStateStore, execute
+from kills import THE_TASK, KilledInstance, Store, killed
+from stories import CONNECTION, ID, SYNC, Story, TaskInstance, execute
 
 try:  # Airflow 3
     from airflow.sdk.execution_time.timeout import timeout as airflows_limit
 except ImportError:
     from airflow.utils.timeout import timeout as airflows_limit
 
-# What the triggerer of Airflow 3.3.2 does with a trigger that a person's action removed, on each of its rounds.
-USER_ACTION = "__airflow_user_action__"
-ROUND = 0.05
 ENDLESS = SyncPlan(duration=3600)
 POLICIES = {"when_paused": "unpause_and_restore", "schedule_type": "manual", "restore_schedule": True}
-THE_TASK = SimpleNamespace(dag_id="d", run_id="r", task_id="task", map_index=-1, try_number=1)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """What became of the task, which takes long to find out, and who asked."""
-
-    class Asked(list):
-        state = "failed"
-
-    questions = Asked()
-
-    async def state(ti):
-        questions.append(ti)
-        await asyncio.sleep(0.5)
-        if isinstance(questions.state, Exception):
-            raise questions.state
-        return questions.state
-
-    monkeypatch.setattr(triggers, "state_in_triggerer", state)
-    return questions
 
 
 def waiting(way, when_killed, undone=None):
@@ -73,34 +46,6 @@ def waiting(way, when_killed, undone=None):
     trigger = FivetranSyncTrigger(ticket.to_json(), way.conn_id, when_killed=when_killed, errand=errand)
     trigger.task_instance = THE_TASK
     return trigger
-
-
-async def run_trigger(trigger):
-    """As Airflow's ``TriggerRunner.run_trigger``."""
-    try:
-        async for _event in trigger.run():
-            raise AssertionError("the wait ended by itself")
-    except asyncio.CancelledError as cancelled:
-        if cancelled.args and cancelled.args[0] == USER_ACTION:
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait_for(trigger.on_kill(), timeout=30)
-        raise
-
-
-async def killed(trigger):
-    """End the task as a person does, and give what follows from that the time that it takes."""
-    others = asyncio.all_tasks()
-    task = asyncio.create_task(run_trigger(trigger))
-    del trigger
-    await asyncio.sleep(0.5)
-    while not task.done():
-        task.cancel(USER_ACTION)
-        await asyncio.sleep(ROUND)
-    assert task.cancelled()
-    del task
-    gc.collect()
-    async with asyncio.timeout(10):
-        await asyncio.gather(*(asyncio.all_tasks() - others))
 
 
 def found(way):
@@ -175,40 +120,6 @@ async def test_a_question_that_fails_is_said_and_stops_nothing(deferrable, asked
 
 
 # --- in a worker ----------------------------------------------------------------------------------------------
-
-
-class KilledInstance(TaskInstance):
-    """The task instance of a worker that is being ended, on Airflow 3.
-
-    :param state: what Airflow's database says of the task; an error: how it fails to; a number: how many seconds
-        it takes for that.
-    """
-
-    def __init__(self, state, *, retries=0):
-        super().__init__()
-        self.max_tries = retries
-        self._state = state
-
-    def get_task_states(self, *, dag_id, run_ids, task_ids, map_index):
-        assert (dag_id, run_ids, task_ids, map_index) == (self.dag_id, [self.run_id], [self.task_id], -1)
-        if isinstance(self._state, Exception):
-            raise self._state
-        if isinstance(self._state, float):
-            threading.Event().wait(self._state)
-        return {self.run_id: {self.task_id: self._state}}
-
-
-class Store(TaskStateStore):
-    """Kept for as long as a test."""
-
-    def __init__(self):
-        self._kept = {}
-
-    def _read(self):
-        return self._kept
-
-    def _write(self, kept):
-        self._kept = kept
 
 
 @contextmanager
