@@ -198,8 +198,15 @@ def shape_transformation(transformation: Transformation) -> dict[str, Any]:
         "last_started_at": timestamp(transformation.last_started_at),
         "last_ended_at": timestamp(transformation.last_ended_at),
         "output_model_names": transformation.output_model_names,
-        "transformation_config": {"project_id": transformation.project_id, "name": transformation.id},
+        "transformation_config": _shape_transformation_config(transformation),
     }
+
+
+def _shape_transformation_config(transformation: Transformation) -> dict[str, Any]:
+    if transformation.type == "QUICKSTART":
+        return {"package_name": transformation.name, "connection_ids": [], "excluded_models": []}
+    steps = [{"name": "build", "command": "dbt build"}]
+    return {"project_id": transformation.project_id, "name": transformation.name, "steps": steps}
 
 
 def mask(config: dict[str, Any]) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Simulator:
     def add_transformation(
         self, transformation_id: str, *, group_id: str = DEFAULT_GROUP, **fields: Any
     ) -> Transformation:
-        """Add a transformation: ``duration``, ``queue_delay`` and ``outcome`` say how its runs go."""
+        """Add a transformation: ``duration``, ``queue_delay``, ``stop_delay`` and ``outcome`` say how runs go."""
         made = Transformation(id=transformation_id, group_id=group_id, created_at=self.clock.now(), **fields)
         self.account.add_transformation(made)
         return made
@@ -169,6 +169,22 @@ class Simulator:
     def delay(self, connection_id: str) -> None:
         """Let Fivetran call the connection delayed until a sync ends well."""
         self.account.delay(connection_id)
+
+    def run_transformation(self, transformation_id: str, *, full_refresh: bool = False) -> None:
+        """Run a transformation as Fivetran's own schedule would; nothing happens while a run is under way."""
+        with self.account.lock:
+            transformation = self.account.transformation(transformation_id)
+            if not transformation.busy:
+                transformation.run(self.clock.now(), self.switches, full_refresh=full_refresh)
+
+    def cancel_transformation(self, transformation_id: str) -> None:
+        """Cancel its run as a person does in the dashboard."""
+        with self.account.lock:
+            self.account.transformation(transformation_id).cancel(self.clock.now(), self.switches)
+
+    def delete_transformation(self, transformation_id: str) -> None:
+        with self.account.lock:
+            self.account.transformations.pop(transformation_id, None)
 
     def set_plan(self, connection_id: str, plan: SyncPlan) -> None:
         """Plan all syncs to come; the one that runs keeps its plan."""

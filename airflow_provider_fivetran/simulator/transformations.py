@@ -40,7 +40,11 @@ class Transformation:
     duration: float = 1.0
     # Accepted, but the status stays SCHEDULING for so long.
     queue_delay: float = 0.0
+    # Cancelled, but the status stays TERMINATING for so long.
+    stop_delay: float = 0.0
     outcome: TransformationOutcome = "SUCCEEDED"
+    # Of a Quickstart transformation that of its package; empty: the id.
+    name: str = ""
     project_id: str = "sim_project"
     created_by_id: str = "sim_user"
     status: str = "NEW"
@@ -51,6 +55,9 @@ class Transformation:
         default_factory=lambda: {"schedule_type": "INTERVAL", "interval": 1440, "smart_syncing": False}
     )
     starts_at: datetime | None = None
+    stops_at: datetime | None = None
+    # Of a run that is being cancelled: whether it had left the queue.
+    has_begun: bool = False
     full_refresh: bool = False
     runs: list[TransformationRun] = field(default_factory=list)
 
@@ -59,6 +66,8 @@ class Transformation:
         check_choices("type", self.type, get_args(TransformationType))
         check_numbers("duration", self.duration)
         check_numbers("queue_delay", self.queue_delay)
+        check_numbers("stop_delay", self.stop_delay)
+        self.name = self.name or self.id
 
     @property
     def busy(self) -> bool:
@@ -71,6 +80,8 @@ class Transformation:
             ends_at = self.last_started_at + timedelta(seconds=self.duration)
             if ends_at <= now:
                 self._end(ends_at, self.outcome)
+        if self.status == "TERMINATING" and self.stops_at is not None and self.stops_at <= now:
+            self._end(self.stops_at, "CANCELED")
 
     def run(self, now: datetime, switches: Switches, *, full_refresh: bool) -> None:
         self.advance(now)
@@ -87,12 +98,16 @@ class Transformation:
     def cancel(self, now: datetime, switches: Switches) -> None:
         self.advance(now)
         if self.busy:
-            self._end(now, "CANCELED")
+            if self.status != "TERMINATING":
+                self.has_begun = self.status == "RUNNING"
+                self.status, self.stops_at = "TERMINATING", now + timedelta(seconds=self.stop_delay)
+            self.advance(now)
         elif switches.transformation_cancel_while_idle == "conflict":
             raise conflict(f"Transformation with id '{self.id}' is not running")
 
     def _end(self, at: datetime, status: str) -> None:
-        if self.status == "RUNNING" and self.last_started_at is not None:
+        has_begun = self.status == "RUNNING" or (self.status == "TERMINATING" and self.has_begun)
+        if has_begun and self.last_started_at is not None:
             self.last_ended_at = at
             self.runs.append(
                 TransformationRun(

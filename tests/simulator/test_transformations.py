@@ -37,6 +37,41 @@ def test_a_running_one_can_be_cancelled_and_run_again(sim, api):
     assert shape(api)["status"] == "RUNNING"
 
 
+def test_a_cancelled_run_takes_its_time_to_stop(sim, api):
+    sim.add_transformation("t", duration=10, queue_delay=5, stop_delay=3)
+    api.post(f"{PATH}/run")
+    sim.cancel_transformation("t")
+    assert shape(api)["status"] == "TERMINATING"
+    sim.clock.advance(3)
+    assert (shape(api)["status"], shape(api)["last_started_at"]) == ("CANCELED", None)  # it was still queued
+    sim.run_transformation("t")
+    sim.clock.advance(6)
+    api.post(f"{PATH}/cancel")
+    assert shape(api)["status"] == "TERMINATING"
+    sim.clock.advance(3)
+    [run] = sim.account.transformation("t").runs
+    assert (run.status, shape(api)["last_ended_at"] > shape(api)["last_started_at"]) == ("CANCELED", True)
+
+
+def test_each_type_has_its_name_where_fivetran_puts_it(sim, api):
+    sim.add_transformation("t", name="shop")
+    assert shape(api)["transformation_config"]["name"] == "shop"
+    sim.add_transformation("q", name="github", type="QUICKSTART")
+    config = api.get("/v1/transformations/q").json()["data"]["transformation_config"]
+    assert config["package_name"] == "github"
+
+
+def test_fivetrans_own_schedule_runs_it_unless_it_runs(sim, api):
+    sim.add_transformation("t", duration=10)
+    sim.run_transformation("t", full_refresh=True)
+    sim.run_transformation("t")
+    sim.clock.advance(10)
+    assert shape(api)["status"] == "SUCCEEDED"
+    assert [run.full_refresh for run in sim.account.transformation("t").runs] == [True]
+    sim.delete_transformation("t")
+    assert api.get(PATH).status_code == 404
+
+
 def test_running_twice_and_cancelling_idly_are_switches(sim, api):
     sim.add_transformation("t", duration=10)
     assert api.post(f"{PATH}/cancel").status_code == 409
