@@ -45,7 +45,10 @@ def get_provider_info() -> dict[str, Any]:
         "dataset-uris": _ASSET_URIS,  # as Airflow 2 calls them
         "plugins": [{"name": "fivetran", "plugin-class": f"{_PACKAGE}.plugin.FivetranPlugin"}],
         "cli": [f"{_PACKAGE}.command_line.get_commands"],
-        "extra-links": [f"{_PACKAGE}.links.FivetranConnectionLink"],
+        "extra-links": [
+            f"{_PACKAGE}.links.FivetranConnectionLink",
+            f"{_PACKAGE}.links.FivetranTransformationLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "fivetran",

@@ -18,7 +18,9 @@ __all__ = [
     "check_identified",
     "check_ids",
     "check_text",
+    "check_transformation",
     "ids_of",
+    "shorter",
     "span_of",
 ]
 
@@ -58,6 +60,12 @@ def span_of(
     raise ValueError(f"{name} is {value!r}; allowed is a timedelta or a number of seconds {allowed}")
 
 
+def shorter(one: timedelta | None, other: timedelta | None) -> timedelta | None:
+    """The shorter of two limits that may be unset."""
+    known = [span for span in (one, other) if span is not None]
+    return min(known, default=None)
+
+
 def _as_span(value: object) -> timedelta | None:
     if isinstance(value, timedelta):
         return value
@@ -88,6 +96,30 @@ def check_identified(connector_id: object, connector_name: object, destination_n
     raise ValueError(
         "give either connector_id, or both connector_name and destination_name; "
         f"connector_id is {connector_id!r}, connector_name is {connector_name!r}, "
+        f"destination_name is {destination_name!r}"
+    )
+
+
+def check_transformation(
+    transformation_id: object, transformation_name: object, destination_name: object
+) -> None:
+    """Check that a transformation is given by its id, or by its name.
+
+    :raises ValueError: it is not.
+    """
+    for name, value in (
+        ("transformation_id", transformation_id),
+        ("transformation_name", transformation_name),
+        ("destination_name", destination_name),
+    ):
+        if value is not None:
+            check_text(name, value)
+    by_id = transformation_id is not None and transformation_name is None and destination_name is None
+    if by_id or (transformation_id is None and transformation_name is not None):
+        return
+    raise ValueError(
+        "give either transformation_id, or transformation_name and, if that alone leaves a doubt, destination_name; "
+        f"transformation_id is {transformation_id!r}, transformation_name is {transformation_name!r}, "
         f"destination_name is {destination_name!r}"
     )
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.core.models import Connection, Group
 
-__all__ = ["LookUps"]
+__all__ = ["LookUps", "only_one"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class LookUps:
         :raises FivetranLookupError: none has this name, or more than one has.
         """
         groups = self.list_groups()
-        return _only(
+        return only_one(
             [group for group in groups if group.name == destination_name],
             f"destination named {destination_name!r}",
             known=[group.name for group in groups],
@@ -55,7 +55,7 @@ class LookUps:
         group = self.find_group(destination_name)
         matches = self.list_connections(group_id=group.id, schema=connector_name)
         known = [] if matches else [c.schema for c in self.list_connections(group_id=group.id)]
-        return _only(
+        return only_one(
             [connection for connection in matches if connection.schema == connector_name],
             f"connection named {connector_name!r} in the destination {destination_name!r}",
             known=known,
@@ -82,12 +82,20 @@ class LookUps:
         return found.id
 
 
-def _only(matches: Sequence[T], what: str, *, known: Sequence[str], wanted: str) -> T:
+def only_one(
+    matches: Sequence[T], what: str, *, known: Sequence[str], wanted: str, instead: str = "the id"
+) -> T:
+    """The only match.
+
+    :param known: the names that there are, one of which may have been meant.
+    :param instead: what leaves no doubt.
+    :raises FivetranLookupError: there is none, or more than one.
+    """
     if len(matches) == 1:
         return matches[0]
     if matches:
         ids = ", ".join(sorted(str(getattr(match, "id", match)) for match in matches))
-        raise FivetranLookupError(f"there is more than one {what}: {ids}; use the id instead")
+        raise FivetranLookupError(f"there is more than one {what}: {ids}; use {instead} instead")
     near = difflib.get_close_matches(wanted, known)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise FivetranLookupError(f"there is no {what} that this key may see{hint}")

@@ -9,10 +9,18 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-__all__ = ["RECORD_XCOM", "FivetranConnectionLink", "forget_results"]
+__all__ = [
+    "RECORD_XCOM",
+    "TRANSFORMATION_XCOM",
+    "FivetranConnectionLink",
+    "FivetranTransformationLink",
+    "forget_results",
+]
 
 # The XCom with the record of a sync.
 RECORD_XCOM = "fivetran_sync"
+# The XCom with the record of a transformation's run.
+TRANSFORMATION_XCOM = "fivetran_transformation"
 
 
 class FivetranConnectionLink(BaseOperatorLink):
@@ -46,8 +54,14 @@ class FivetranConnectionLink(BaseOperatorLink):
         )
 
 
+class FivetranTransformationLink(FivetranConnectionLink):
+    """Opens the transformations in the Fivetran dashboard."""
+
+    name = "Fivetran transformations"
+
+
 def forget_results(context: Context) -> None:
     """Delete what an earlier try of the task that runs has left for others (Airflow 3)."""
     ti = context["ti"]
-    for key in ("return_value", RECORD_XCOM):
+    for key in ("return_value", RECORD_XCOM, TRANSFORMATION_XCOM):
         XCom.delete(key=key, task_id=ti.task_id, dag_id=ti.dag_id, run_id=ti.run_id, map_index=ti.map_index)

@@ -11,7 +11,11 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
 )
 
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranSyncTimeout
+from airflow_provider_fivetran.core.errors import (
+    FivetranError,
+    FivetranSyncTimeout,
+    FivetranTransformationTimeout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +45,7 @@ def as_airflow_promises(sensor: BaseSensorOperator) -> Iterator[None]:
     try:
         with failing_at_once_when_pointless():
             yield
-    except FivetranSyncTimeout as error:
+    except (FivetranSyncTimeout, FivetranTransformationTimeout) as error:
         if sensor.soft_fail or sensor.never_fail:
             raise _skipping(sensor, error) from error
         raise AirflowSensorTimeout(str(error)) from error

@@ -26,6 +26,7 @@ from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink, forget_results
 from airflow_provider_fivetran.sensor_freshness import FivetranFreshnessSensor
+from airflow_provider_fivetran.sensor_transformation import FivetranTransformationSensor
 from airflow_provider_fivetran.without_worker import BeginsInTriggerer, is_possible, why_a_worker
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.verdicts import Final, TriggerAgain
     from airflow_provider_fivetran.hooks import FivetranHook
 
-__all__ = ["FivetranFreshnessSensor", "FivetranSensor"]
+__all__ = ["FivetranFreshnessSensor", "FivetranSensor", "FivetranTransformationSensor"]
 
 BACKSTOP = timedelta(hours=1)
 NO_TIME_YET = datetime.fromtimestamp(0, UTC)

@@ -29,6 +29,7 @@ from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.killing import may_be_stopped
 from airflow_provider_fivetran.links import FivetranConnectionLink
 from airflow_provider_fivetran.trigger_freshness import FivetranFreshnessTrigger
+from airflow_provider_fivetran.trigger_transformation import FivetranTransformationTrigger
 from airflow_provider_fivetran.trigger_waiting import WaitingTrigger
 from airflow_provider_fivetran.triggerer import kept, keys_of
 
@@ -45,6 +46,7 @@ __all__ = [
     "FivetranSensorTrigger",
     "FivetranSyncEndedTrigger",
     "FivetranSyncTrigger",
+    "FivetranTransformationTrigger",
 ]
 
 log = logging.getLogger(__name__)

@@ -24,11 +24,16 @@ from airflow_provider_fivetran.operators import (
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
 from airflow_provider_fivetran.retry_policy import FivetranRetryPolicy
-from airflow_provider_fivetran.sensors import FivetranFreshnessSensor, FivetranSensor
-from airflow_provider_fivetran.triggers import FivetranSyncTrigger
+from airflow_provider_fivetran.sensors import (
+    FivetranFreshnessSensor,
+    FivetranSensor,
+    FivetranTransformationSensor,
+)
+from airflow_provider_fivetran.triggers import FivetranSyncTrigger, FivetranTransformationTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +95,37 @@ FivetranOperator(task_id="sync", connector_id="c", schedule_type="cron")  # type
 FivetranResyncOperator(task_id="resync", connector_id="c")
 FivetranResyncOperator(task_id="resync", connector_id="c", scope={"shop": ["orders", "customers"]})
 
+FivetranTransformationOperator(task_id="transform", transformation_id="t")
+FivetranTransformationOperator(
+    task_id="transform",
+    transformation_name="shop",
+    destination_name="Warehouse",
+    fivetran_conn_id="fivetran_default",
+    full_refresh=True,
+    deferrable=True,
+    wait_for_completion=True,
+    when_running="queue",
+    when_partially_succeeded="succeed",
+    when_blocked="wait",
+    when_killed="leave",
+    timeout=timedelta(hours=6),
+    start_timeout=600,
+    poll_frequency=30,
+    fivetran_retry_limit=5,
+    fivetran_retry_delay=2,
+    retries=2,
+)
+FivetranTransformationOperator(task_id="transform", transformation_id="t", when_killed="stop")  # type: ignore[arg-type]
+FivetranTransformationSensor(
+    task_id="wait",
+    transformation_id="t",
+    poke_interval=timedelta(minutes=1),
+    completed_after_time="{{ data_interval_end }}",
+    when_partially_succeeded="succeed",
+    when_blocked="wait",
+    mode="reschedule",
+)
+
 FivetranWebhookOperator(task_id="webhook")
 FivetranWebhookOperator(
     task_id="webhook",
@@ -121,6 +157,7 @@ FivetranSensor(task_id="wait", connector_id="c", deferrable=True, start_from_tri
 FivetranSensor(task_id="wait", connector_id="c", deferrable=True, start_from_trigger=None)
 
 FivetranSyncTrigger(ticket={}, fivetran_conn_id="fivetran_default")
+FivetranTransformationTrigger(ticket={}, fivetran_conn_id="fivetran_default")
 
 # --- how fresh many are ---------------------------------------------------------------------------------
 
@@ -206,6 +243,18 @@ def start_and_wait(connection_id: str) -> None:
         hook.wait_for_sync(hook.start_sync(connection_id, when_running="attach"))
     except FivetranSyncFailed as error:
         raise SystemExit(str(error)) from error
+
+
+def transform_and_wait(transformation_id: str) -> str | None:
+    with FivetranHook() as hook:
+        ticket = hook.run_transformation(transformation_id, full_refresh=False, when_running="fail")
+        return hook.wait_for_transformation(ticket).ended_at_text
+
+
+def cancel_by_name(name: str) -> bool:
+    with FivetranHook() as hook:
+        known = {transformation.name for transformation in hook.list_transformations(group_id="g")}
+        return name in known and hook.cancel_transformation(hook.find_transformation(name, "Warehouse").id)
 
 
 def is_worth_a_look(error: FivetranError) -> bool:

@@ -20,12 +20,14 @@ from airflow_provider_fivetran.core.models import (
     WebhookTest,
 )
 from airflow_provider_fivetran.core.protocol import Call, Page
+from airflow_provider_fivetran.core.transformations import Transformation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
 __all__ = [
+    "cancel_transformation",
     "change_connection",
     "change_webhook",
     "create_webhook",
@@ -36,14 +38,18 @@ __all__ = [
     "get_group",
     "get_schema_config",
     "get_sync_history",
+    "get_transformation",
     "get_webhook",
     "list_connection_rows",
     "list_connections",
     "list_destinations",
     "list_groups",
+    "list_transformation_rows",
+    "list_transformations",
     "list_webhooks",
     "resync_connection",
     "run_setup_tests",
+    "run_transformation",
     "sync_connection",
     "test_webhook",
 ]
@@ -251,3 +257,65 @@ def test_webhook(webhook_id: str, event: str) -> Call[WebhookTest]:
 def delete_webhook(webhook_id: str) -> Call[None]:
     """``DELETE /v1/webhooks/{webhookId}``: a repetition is answered with 404, and deletes no more."""
     return Call(method="DELETE", path=f"/v1/webhooks/{_part(webhook_id)}", read=_nothing, safe=True)
+
+
+def _of_transformation(transformation_id: str, action: str = "") -> dict[str, Any]:
+    """What all calls about one transformation share."""
+    return {
+        "path": f"/v1/transformations/{_part(transformation_id)}{action}",
+        "transformation_id": transformation_id,
+    }
+
+
+def get_transformation(transformation_id: str) -> Call[Transformation]:
+    """``GET /v1/transformations/{transformationId}``."""
+    return Call(
+        method="GET",
+        **_of_transformation(transformation_id),
+        read=Transformation.from_json,
+        safe=True,
+        essential=True,
+    )
+
+
+def list_transformations(*, group_id: str | None = None) -> Call[Page[Transformation]]:
+    """``GET /v1/transformations``, narrowed by group. Rows carry the whole status, and no group."""
+    return _list_transformations(Transformation.from_json, group_id=group_id)
+
+
+def list_transformation_rows(*, group_id: str | None = None) -> Call[Page[Mapping[str, Any]]]:
+    """The same with each row as it came: only those that are waited for need be read."""
+    return _list_transformations(dict, group_id=group_id)
+
+
+def _list_transformations(read: Callable[[Mapping[str, Any]], T], *, group_id: str | None) -> Call[Page[T]]:
+    return Call(
+        method="GET",
+        path="/v1/transformations",
+        params={"limit": PAGE} | ({} if group_id is None else {"group_id": group_id}),
+        read=Page.reader(read),
+        safe=True,
+    )
+
+
+def run_transformation(transformation_id: str, *, full_refresh: bool = False) -> Call[None]:
+    """``POST /v1/transformations/{transformationId}/run``.
+
+    What it does while a run is under way is not documented: it may be refused with 409, or do nothing.
+    """
+    return Call(
+        method="POST",
+        **_of_transformation(transformation_id, "/run"),
+        body={"full_refresh": full_refresh},
+        read=_nothing,
+    )
+
+
+def cancel_transformation(transformation_id: str) -> Call[None]:
+    """``POST /v1/transformations/{transformationId}/cancel``: cancel the run that is under way, whichever that is.
+
+    What it answers while none is under way is not documented; 409 is one possibility.
+    """
+    return Call(
+        method="POST", **_of_transformation(transformation_id, "/cancel"), body={}, read=_nothing, slow=True
+    )

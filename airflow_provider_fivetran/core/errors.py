@@ -15,6 +15,7 @@ FivetranError
         FivetranConnectionPaused    also: paused while a task waited
         FivetranConnectionBroken    its setup is broken or incomplete
         FivetranSyncRunning         a sync is running and ``when_running="fail"``
+        FivetranTransformationRunning   a run is under way and ``when_running="fail"``
     FivetranSyncError               the awaited sync itself
         FivetranSyncFailed          it ended badly
         FivetranSyncCancelled       it was stopped before its end
@@ -22,6 +23,13 @@ FivetranError
         FivetranSyncNeverStarted    the trigger was accepted, but no sync showed itself
         FivetranSyncTimeout         the deadline passed first
         FivetranConnectionDeleted   the connection is gone
+    FivetranTransformationError     the awaited run of a transformation itself
+        FivetranTransformationFailed        it ended badly, or only in part well
+        FivetranTransformationCancelled     it was cancelled
+        FivetranTransformationBlocked       Fivetran keeps the transformation from running
+        FivetranTransformationNeverStarted  the trigger was accepted, but no run showed itself
+        FivetranTransformationTimeout       the deadline passed first
+        FivetranTransformationDeleted       the transformation is gone
     FivetranTriggerUncertain        the answer to a trigger was lost, and nothing tells whether it took
     FivetranNotFresh                connections are not as fresh, or not as healthy, as is demanded
         FivetranNeedsAttention      and some of them will not be before a person has looked at them
@@ -60,6 +68,14 @@ __all__ = [
     "FivetranSyncRescheduled",
     "FivetranSyncRunning",
     "FivetranSyncTimeout",
+    "FivetranTransformationBlocked",
+    "FivetranTransformationCancelled",
+    "FivetranTransformationDeleted",
+    "FivetranTransformationError",
+    "FivetranTransformationFailed",
+    "FivetranTransformationNeverStarted",
+    "FivetranTransformationRunning",
+    "FivetranTransformationTimeout",
     "FivetranTriggerUncertain",
     "FivetranUnauthorized",
     "FivetranUnexpectedAnswer",
@@ -75,6 +91,7 @@ class Facts(TypedDict, total=False):
     code: str | None
     connection_id: str | None
     link: str | None
+    transformation_id: str | None
 
 
 class FivetranError(Exception):
@@ -84,6 +101,7 @@ class FivetranError(Exception):
     :ivar code: Fivetran's own error code, such as ``NotFound_Connection``.
     :ivar connection_id: the Fivetran connection concerned, where known.
     :ivar link: where to look in the Fivetran dashboard, where known.
+    :ivar transformation_id: the transformation concerned, where known.
     :cvar permanent: whether trying the task again without changing anything is pointless.
     """
 
@@ -97,12 +115,14 @@ class FivetranError(Exception):
         code: str | None = None,
         connection_id: str | None = None,
         link: str | None = None,
+        transformation_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.connection_id = connection_id
         self.link = link
+        self.transformation_id = transformation_id
 
 
 class FivetranUnreachable(FivetranError):
@@ -192,6 +212,12 @@ class FivetranSyncRunning(FivetranRefused):
     permanent = False
 
 
+class FivetranTransformationRunning(FivetranRefused):
+    """A run of the transformation is under way and the task must not share it."""
+
+    permanent = False
+
+
 class FivetranSyncError(FivetranError):
     """What became of the awaited sync, when that was not a success."""
 
@@ -227,6 +253,36 @@ class FivetranSyncTimeout(FivetranSyncError):
 
 class FivetranConnectionDeleted(FivetranSyncError):
     """The connection no longer exists."""
+
+    permanent = True
+
+
+class FivetranTransformationError(FivetranError):
+    """What became of the awaited run of a transformation, when that was not a success."""
+
+
+class FivetranTransformationFailed(FivetranTransformationError):
+    """The run ended badly, or only in part well (``PARTIALLY_SUCCEEDED``) where that is not enough."""
+
+
+class FivetranTransformationCancelled(FivetranTransformationError):
+    """The run was cancelled before its end."""
+
+
+class FivetranTransformationBlocked(FivetranTransformationError):
+    """Fivetran keeps the transformation from running."""
+
+
+class FivetranTransformationNeverStarted(FivetranTransformationError):
+    """Fivetran accepted the trigger, but no run showed itself in time."""
+
+
+class FivetranTransformationTimeout(FivetranTransformationError):
+    """The deadline of the wait passed before the run ended."""
+
+
+class FivetranTransformationDeleted(FivetranTransformationError):
+    """The transformation no longer exists."""
 
     permanent = True
 

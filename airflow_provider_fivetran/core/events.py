@@ -179,6 +179,7 @@ _FACTS: Mapping[str, Callable[[Any], object]] = {
     "code": _only(str),
     "connection_id": _only(str),
     "link": _only(str),
+    "transformation_id": _only(str),
     "retry_after": _number,
     "maybe_received": _only(bool),
     "rescheduled_for": read_moment,

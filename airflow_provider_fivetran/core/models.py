@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
+    "TRANSFORMATIONS_LINK",
     "Account",
     "Connection",
     "ConnectionStatus",
@@ -49,6 +50,10 @@ _SUCCESSES = frozenset({"completed", "successful", "success"})
 _FAILURES = frozenset({"failure", "failed", "failure_with_task"})
 _PUT_OFF = frozenset({"rescheduled"})
 _STOPPED = frozenset({"canceled", "cancelled", "paused", "incomplete"})
+
+
+# What the address of a single transformation is depends on its type and is not documented.
+TRANSFORMATIONS_LINK = "https://fivetran.com/dashboard/transformations"
 
 
 def dashboard_link(connection_id: str) -> str:

@@ -13,12 +13,15 @@ __all__ = [
     "CheckTroubled",
     "ScheduleType",
     "WebhookEvent",
+    "WhenBlocked",
     "WhenBroken",
     "WhenEmpty",
     "WhenKilled",
     "WhenMissing",
+    "WhenPartiallySucceeded",
     "WhenPaused",
     "WhenRescheduled",
+    "WhenRunKilled",
     "WhenRunning",
     "WhenTroubled",
 ]
@@ -28,6 +31,9 @@ WhenRescheduled: TypeAlias = Literal["wait", "fail"]
 WhenPaused: TypeAlias = Literal["fail", "unpause", "unpause_and_restore", "skip"]
 WhenBroken: TypeAlias = Literal["try", "test", "fail"]
 WhenKilled: TypeAlias = Literal["leave", "stop"]
+WhenPartiallySucceeded: TypeAlias = Literal["fail", "succeed"]
+WhenBlocked: TypeAlias = Literal["fail", "wait"]
+WhenRunKilled: TypeAlias = Literal["cancel", "leave"]
 ScheduleType: TypeAlias = Literal["manual", "auto"]
 
 # Of connections whose freshness is looked at: what their troubles mean to whoever waits, and to a check, which does

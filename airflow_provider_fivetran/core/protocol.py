@@ -27,7 +27,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
 )
 from airflow_provider_fivetran.core.fields import maybe_text, records, section, storable
-from airflow_provider_fivetran.core.models import dashboard_link
+from airflow_provider_fivetran.core.models import TRANSFORMATIONS_LINK, dashboard_link
 from airflow_provider_fivetran.core.moments import read_http_date
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Call(Generic[T]):
     """One request, described but not yet sent.
 
     ``safe`` says that sending it twice does no more than sending it once, so that a transport may repeat it.
-    ``connection_id`` is the Fivetran connection that it is about, if it is about one: its errors name it.
+    ``connection_id`` is the Fivetran connection that it is about, if it is about one, and ``transformation_id`` the
+    transformation: its errors name it.
     ``essential`` says that nobody can go on without the answer: where the key in use lacks the right to it (403),
     other keys are tried, as they are for every call where the key is refused (401).
     ``slow`` says that Fivetran may have to stop a running sync before it answers.
@@ -100,14 +101,22 @@ class Call(Generic[T]):
     connection_id: str | None = None
     essential: bool = False
     slow: bool = False
+    transformation_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The id of what it is about, if it is about one thing."""
+        return self.connection_id or self.transformation_id or ""
 
 
 @contextmanager
 def naming_the_connection(call: Call[Any]) -> Iterator[None]:
-    """Let each error of a call name the Fivetran connection that the call is about, and where to look at it."""
+    """Let each error of a call name what the call is about, and where to look at it."""
     try:
         yield
     except FivetranError as error:
+        if call.transformation_id is not None and error.transformation_id is None:
+            error.transformation_id, error.link = call.transformation_id, TRANSFORMATIONS_LINK
         if call.connection_id is not None and error.connection_id is None:
             error.connection_id, error.link = call.connection_id, dashboard_link(call.connection_id)
         raise

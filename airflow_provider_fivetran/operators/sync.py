@@ -17,6 +17,7 @@ from airflow_provider_fivetran.arguments import (
     check_flag,
     check_identified,
     check_text,
+    shorter,
     span_of,
 )
 from airflow_provider_fivetran.core.policies import (
@@ -316,14 +317,9 @@ class FivetranOperator(BaseOperator):
             "poll_frequency": span_of("poll_frequency", self.poll_frequency, least=SHORTEST_POLL),
             "reschedule_wait": span_of("reschedule_wait_time", self.reschedule_wait_time, zero=True) or None,
             "fresh_within": span_of("fresh_within", self.fresh_within),
-            "timeout": _shorter(span_of("timeout", self.timeout), self.execution_timeout),
+            "timeout": shorter(span_of("timeout", self.timeout), self.execution_timeout),
             "start_timeout": span_of("start_timeout", self.start_timeout) or HOUR,
         }
-
-
-def _shorter(one: timedelta | None, other: timedelta | None) -> timedelta | None:
-    known = [span for span in (one, other) if span is not None]
-    return min(known, default=None)
 
 
 def _with_execution_timeout(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from airflow_provider_fivetran.core.protocol import (
 )
 from airflow_provider_fivetran.core.retrying import may_repeat, pause_before_repeating
 from airflow_provider_fivetran.core.steps import Look, Note, Pause
+from airflow_provider_fivetran.transport.asks import TRANSFORMATIONS
 from airflow_provider_fivetran.transport.listing import Listing
 from airflow_provider_fivetran.transport.polling import Poller
 from airflow_provider_fivetran.transport.sessions import Sessions
@@ -101,6 +102,7 @@ class Line:
         self._failure: Exception = FivetranError()
         self._requests_left: tuple[int, float] | None = None
         self.poller = Poller(self.exchange, self._requests_left_lately)
+        self.transformations_poller = Poller(self.exchange, self._requests_left_lately, TRANSFORMATIONS)
         self.listing = Listing(self.exchange)
 
     async def __aenter__(self) -> Self:
@@ -110,6 +112,7 @@ class Line:
     async def __aexit__(self, *_exc: object) -> None:
         try:
             await self.poller.close()
+            await self.transformations_poller.close()
             await self.listing.close()
         finally:
             if self._sessions is not None:
@@ -237,7 +240,8 @@ class Line:
                 body = await _read_all(response)
                 answer = await _read(call, response, body, settings.base_url)
         except FivetranRateLimited as error:
-            self.poller.hold(error.retry_after)
+            for poller in (self.poller, self.transformations_poller):
+                poller.hold(error.retry_after)
             raise
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _unreachable(call, settings, error, maybe_received=False) from error
@@ -345,7 +349,9 @@ class AsyncTransport:
     async def _look(self, look: Look[Any]) -> Answer[Any]:
         """The answer that the poller has for this wait, or else one of its own."""
         with naming_the_connection(look.call):
-            shared = await self._line.poller.answer(look)
+            of_connection = look.call.transformation_id is None
+            poller = self._line.poller if of_connection else self._line.transformations_poller
+            shared = await poller.answer(look)
             if shared is not None:
                 return shared
             # Whatever the limits of a request and its repetitions: a wait whose time is over must come to its end.

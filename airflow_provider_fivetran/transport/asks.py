@@ -6,19 +6,42 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+from airflow_provider_fivetran.core.endpoints import list_connection_rows, list_transformation_rows
+from airflow_provider_fivetran.core.models import Connection
+from airflow_provider_fivetran.core.transformations import Transformation
 
-    from airflow_provider_fivetran.core.models import Connection
-    from airflow_provider_fivetran.core.protocol import Answer
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+
+    from airflow_provider_fivetran.core.protocol import Answer, Call, Page
     from airflow_provider_fivetran.core.steps import Look
 
-__all__ = ["Ask", "group_of", "with_breaths"]
+__all__ = ["CONNECTIONS", "TRANSFORMATIONS", "Ask", "Listed", "group_of", "with_breaths"]
 
 T = TypeVar("T")
 
 # The loop gets a breath after so many answers: each wait that is woken computes for half a millisecond.
 AT_A_TIME = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A kind of thing that can be waited for, one by one or by its list."""
+
+    name: str
+    """Of many, as the log calls them."""
+    rows: Callable[[str | None], Call[Page[Mapping[str, Any]]]]
+    """The list, narrowed by group."""
+    read: Callable[[Mapping[str, Any]], Any]
+    """Reads one row."""
+
+
+CONNECTIONS = Listed(
+    "connections", lambda group_id: list_connection_rows(group_id=group_id), Connection.from_json
+)
+TRANSFORMATIONS = Listed(
+    "transformations", lambda group_id: list_transformation_rows(group_id=group_id), Transformation.from_json
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -28,11 +51,12 @@ class Ask:
     look: Look[Any]
     due: float
     latest: float
-    answer: asyncio.Future[Answer[Connection] | None] = field(default_factory=asyncio.Future)
+    answer: asyncio.Future[Answer[Any] | None] = field(default_factory=asyncio.Future)
 
     @property
-    def connection_id(self) -> str:
-        return self.look.call.connection_id or ""
+    def subject(self) -> str:
+        """The id of what it looks at."""
+        return self.look.call.subject
 
     @property
     def pace(self) -> float:

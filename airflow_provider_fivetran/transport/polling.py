@@ -1,7 +1,8 @@
 """One look for all who wait on one Airflow connection in one event loop.
 
-The poller delivers answers and decides nothing. Where many wait, it reads the list of connections, of which one page
-shows up to a thousand; where few wait, or where the list does not serve, it lets each wait ask for itself, in turn.
+The poller delivers answers and decides nothing. Where many wait, it reads the list (of connections, or of
+transformations), of which one page shows up to a thousand; where few wait, or where the list does not serve, it lets
+each wait ask for itself, in turn.
 All its times are those of the event loop: no clock that is set back may hold it up.
 """
 
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.cadence import pause_for_the_budget
-from airflow_provider_fivetran.core.endpoints import list_connection_rows
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
     FivetranNotFound,
@@ -26,9 +26,8 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
 )
-from airflow_provider_fivetran.core.models import Connection
 from airflow_provider_fivetran.core.protocol import Answer, next_page
-from airflow_provider_fivetran.transport.asks import Ask, group_of, with_breaths
+from airflow_provider_fivetran.transport.asks import CONNECTIONS, Ask, group_of, with_breaths
 from airflow_provider_fivetran.transport.budget import Budget
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.core.protocol import Call, Page
     from airflow_provider_fivetran.core.steps import Look
+    from airflow_provider_fivetran.transport.asks import Listed
 
 __all__ = ["Poller"]
 
@@ -91,14 +91,17 @@ class Poller:
 
     :param send: sends a call once.
     :param requests_left: tells what the last answer of all said of the account's requests in this hour.
+    :param kind: what is looked at.
     """
 
     def __init__(
         self,
         send: Callable[[Call[Any]], Awaitable[Answer[Any]]],
         requests_left: Callable[[], int | None],
+        kind: Listed = CONNECTIONS,
     ) -> None:
         self._send = send
+        self._kind = kind
         self._requests_left = requests_left
         self._asks: set[Ask] = set()
         self._budget = Budget(burst=BURST * GAP)
@@ -117,7 +120,7 @@ class Poller:
         # When the page was asked for that showed each connection last.
         self._shown_at: dict[str, float] = {}
 
-    async def answer(self, look: Look[Any]) -> Answer[Connection] | None:
+    async def answer(self, look: Look[Any]) -> Answer[Any] | None:
         """What the look finds, when its time has come. ``None``: it is this wait's turn to ask for itself.
 
         :raises FivetranError: (one of its kinds) the list cannot be read at the moment.
@@ -169,7 +172,7 @@ class Poller:
         if look.due <= by_our_clock:
             return Ask(look, now + GATHER, latest)
         due = now + _seconds(by_our_clock, look.due)
-        shown_at = self._shown_at.get(look.call.connection_id or "")
+        shown_at = self._shown_at.get(look.call.subject)
         if shown_at is not None:
             # Counted from the request, not from when its answer was judged: waits that were answered together stay
             # together.
@@ -232,7 +235,7 @@ class Poller:
         for ask in self._asks:
             if ask.answer.done():
                 continue
-            if self._hidden_until.get(ask.connection_id, -inf) > now:
+            if self._hidden_until.get(ask.subject, -inf) > now:
                 hidden.append(ask)
             elif ask.accepts(now):
                 shown.append(ask)
@@ -250,7 +253,7 @@ class Poller:
             if number and ask.latest > now and self._budget.free_at() > now:
                 return
             self._spend(now, gap)
-            self._shown_at.pop(ask.connection_id, None)
+            self._shown_at.pop(ask.subject, None)
             self._give(ask, None)
 
     async def _read_list(self, asks: Sequence[Ask], now: float) -> None:
@@ -269,8 +272,8 @@ class Poller:
         """Deliver what the list shows. What it does not show is returned."""
         group = group_of(asks)
         gap = self._gap(self._pages.get(group, (1, 0.0))[0], now)
-        missing = {ask.connection_id for ask in asks}
-        call: Call[Page[Row]] | None = list_connection_rows(group_id=group or None)
+        missing = {ask.subject for ask in asks}
+        call: Call[Page[Row]] | None = self._kind.rows(group or None)
         pages = 0
         while call is not None and missing and pages < MOST_PAGES:
             # Each wait counts from here to its next look: so does the next round, and all are due again together.
@@ -283,7 +286,7 @@ class Poller:
                 if isinstance(name := row.get("id"), str) and name in missing
             }
             missing.difference_update(rows)
-            await self._deliver([ask for ask in asks if ask.connection_id in rows], rows, page)
+            await self._deliver([ask for ask in asks if ask.subject in rows], rows, page)
             call = next_page(call, page.value)
         self._pages[group] = (pages, _now())
         return missing
@@ -306,7 +309,7 @@ class Poller:
         nothing_new = []
         async for ask in with_breaths(asks):
             try:
-                found = Connection.from_json(rows[ask.connection_id])
+                found = self._kind.read(rows[ask.subject])
             except FivetranUnexpectedAnswer:  # a look of its own will show whether that is the list's fault
                 self._give(ask, None)
                 continue
@@ -321,16 +324,16 @@ class Poller:
             if ask.is_due_soon(arrived):
                 self._show(ask, found, page)
 
-    def _show(self, ask: Ask, found: Connection, page: Answer[Page[Row]]) -> None:
-        self._shown_at[ask.connection_id] = self._listed_at
+    def _show(self, ask: Ask, found: Any, page: Answer[Page[Row]]) -> None:
+        self._shown_at[ask.subject] = self._listed_at
         self._give(ask, Answer(found, page.server_time, page.requests_left, shared=True))
 
     def _hide(self, missing: set[str], asks: Sequence[Ask]) -> None:
         """Remember what the list does not show: it may be gone, or hidden from this key. Single looks tell."""
-        awaited = len({ask.connection_id for ask in asks})
+        awaited = len({ask.subject for ask in asks})
         if 2 * len(missing) > awaited:
             self._do_without_list(
-                f"it shows {awaited - len(missing)} of the {awaited} connections waited for"
+                f"it shows {awaited - len(missing)} of the {awaited} {self._kind.name} waited for"
             )
             return
         now = _now()
@@ -367,8 +370,9 @@ class Poller:
         self._list_rests_until = _now() + REST
         self._budget = Budget(burst=BURST * GAP_WITHOUT_LIST)
         log.warning(
-            "the list of connections does not serve, so each of %d waits asks for itself, with at most %d requests "
+            "the list of %s does not serve, so each of %d waits asks for itself, with at most %d requests "
             "an hour in all: %s",
+            self._kind.name,
             len(self._asks),
             3600 / GAP_WITHOUT_LIST,
             why,
@@ -376,7 +380,7 @@ class Poller:
 
     # --- the answers, and what they cost ------------------------------------------------------------------
 
-    def _give(self, ask: Ask, answer: Answer[Connection] | None) -> None:
+    def _give(self, ask: Ask, answer: Answer[Any] | None) -> None:
         self._asks.discard(ask)
         if not ask.answer.done():
             ask.answer.set_result(answer)

@@ -15,9 +15,15 @@ from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_fivetran.assets import connection_asset
 from airflow_provider_fivetran.operators import (
-    FivetranFreshnessOperator, FivetranOperator, FivetranResyncOperator, FivetranWebhookOperator
+    FivetranFreshnessOperator,
+    FivetranOperator,
+    FivetranResyncOperator,
+    FivetranTransformationOperator,
+    FivetranWebhookOperator,
 )
-from airflow_provider_fivetran.sensors import FivetranFreshnessSensor, FivetranSensor
+from airflow_provider_fivetran.sensors import (
+    FivetranFreshnessSensor, FivetranSensor, FivetranTransformationSensor
+)
 
 with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     by_name = FivetranOperator(
@@ -36,6 +42,8 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     FivetranWebhookOperator(task_id="webhook", group_id="{{ var.value.group }}")
     FivetranFreshnessOperator(task_id="check", connector_ids=by_name.output, fresh_since="{{ data_interval_end }}")
     FivetranFreshnessSensor(task_id="fresh", connector_ids=["{{ var.value.shop }}"], fresh_since=by_name.output)
+    transform = FivetranTransformationOperator(task_id="transform", transformation_name="shop", deferrable=True)
+    FivetranTransformationSensor(task_id="sense_run", transformation_id="{{ var.value.run }}", deferrable=True)
     by_name >> resync >> sense
     assert by_name.connector_id is None
 """
@@ -165,9 +173,11 @@ LIGHT = {
     "airflow_provider_fivetran.operators.freshness",
     "airflow_provider_fivetran.operators.resync",
     "airflow_provider_fivetran.operators.sync",
+    "airflow_provider_fivetran.operators.transformation",
     "airflow_provider_fivetran.operators.webhook",
     "airflow_provider_fivetran.sensor_freshness",
     "airflow_provider_fivetran.sensors",
+    "airflow_provider_fivetran.sensor_transformation",
     "airflow_provider_fivetran.without_worker",
 }
 
@@ -213,6 +223,7 @@ def test_a_dag_that_uses_everything_is_read(dag_bag):
     assert set(bag.dags["uses_fivetran"].task_dict) == {
         *("by_name", "resync", "sense", "webhook"),
         *("check", "fresh"),
+        *("transform", "sense_run"),
     }
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from airflow_provider_fivetran.core import errors
 from airflow_provider_fivetran.core.models import Connection, ConnectionStatus, Notice, SyncHistoryEntry
+from airflow_provider_fivetran.core.run_ticket import RunTicket
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
+from airflow_provider_fivetran.core.transformations import Transformation
 
 T0 = datetime(2026, 11, 2, 10, 0, 0, tzinfo=UTC)
 """When the ticket was taken."""
@@ -71,6 +73,29 @@ def ticket(aim: Aim = Aim.TRIGGERED, **changes: Any) -> Ticket:
     return Ticket(**(fields | changes))
 
 
+def transformation(
+    status: str = "succeeded", start: float | None = -3600, end: float | None = -3000, **changes: Any
+) -> Transformation:
+    """A transformation whose last run was an hour before the ticket; its times are seconds from the ticket."""
+    fields: dict[str, Any] = {
+        "id": "t",
+        "status": status,
+        "name": "shop",
+        "started_at": None if start is None else at(start),
+        "ended_at": None if end is None else at(end),
+    }
+    return Transformation(**(fields | changes))
+
+
+def run_ticket(aim: Aim = Aim.TRIGGERED, found: Transformation | None = None, **changes: Any) -> RunTicket:
+    """A ticket taken at T0 of the transformation above, or of one that runs; a trigger came a second later."""
+    found = found or (transformation("running", -60) if aim is Aim.RUNNING else transformation())
+    fields: dict[str, Any] = {"is_ours": aim is Aim.TRIGGERED} | changes
+    if aim is Aim.TRIGGERED:
+        fields = {"triggered_at": at(1)} | fields
+    return RunTicket.of(found, aim=aim, **{"taken_at": T0, "now": T0} | fields)
+
+
 RECONNECT = Notice(code="reconnect", message="Reconnect it")
 
 _MORE_THAN_OTHERS: dict[str, dict[str, Any]] = {
@@ -83,4 +108,5 @@ _MORE_THAN_OTHERS: dict[str, dict[str, Any]] = {
 def whole_error(name: str) -> errors.FivetranError:
     """An error that knows all that its kind can know."""
     facts = {"status": 418, "code": "Broken", "connection_id": "c", "link": "https://x"}
+    facts["transformation_id"] = "t"
     return getattr(errors, name)("it broke", **facts, **_MORE_THAN_OTHERS.get(name, {}))

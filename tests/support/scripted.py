@@ -31,6 +31,8 @@ class Fivetran:
         resync: Any = None,
         change: Any = None,
         test: Any = None,
+        run: Any = None,
+        cancel: Any = None,
         latency: float = 0.1,
         ahead: timedelta | None = timedelta(0),
         now: datetime = T0,
@@ -44,6 +46,8 @@ class Fivetran:
                 "resync": resync,
                 "change": change,
                 "test": test,
+                "run": run,
+                "cancel": cancel,
             }.items()
         }
         self._latency = timedelta(seconds=latency)
@@ -104,8 +108,8 @@ class Fivetran:
 
 
 def described(call: Call[Any]) -> str:
-    """A call as one line: the method, the path from the connection on, and the body."""
-    where = call.path.removeprefix("/v1/connections/")
+    """A call as one line: the method, the path from the connection or transformation on, and the body."""
+    where = call.path.removeprefix("/v1/connections/").removeprefix("/v1/transformations/")
     return f"{call.method} {where}" + (
         "" if call.body is None else f" {json.dumps(call.body, sort_keys=True)}"
     )
@@ -115,4 +119,4 @@ def _kind(call: Call[Any]) -> str:
     if call.method == "PATCH":
         return "change"
     last = call.path.rpartition("/")[2]
-    return last if last in {"sync", "resync", "test", "sync-history"} else "look"
+    return last if last in {"sync", "resync", "test", "sync-history", "run", "cancel"} else "look"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from airflow.models.trigger import Trigger
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator, TaskDeferred
 
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
@@ -373,12 +373,13 @@ class Way:
     def arguments(self, kind: type, **arguments: Any) -> dict[str, Any]:
         """What to make a task with, so that it belongs to this way and loses no time."""
         given = {"task_id": "task", "fivetran_conn_id": self.conn_id, "deferrable": self.deferrable}
-        if issubclass(kind, FivetranOperator):
-            given |= QUICK
-        else:
+        if issubclass(kind, BaseSensorOperator):
             given |= {"poke_interval": 0.1, "fivetran_retry_delay": 0.05, "timeout": 20}
-        if "connector_name" not in arguments:
-            given["connector_id"] = ID
+        else:
+            given |= QUICK
+        named = "transformation" if "Transformation" in kind.__name__ else "connector"
+        if f"{named}_name" not in arguments:
+            given[f"{named}_id"] = ID
         return given | arguments
 
     def sync(self, **arguments: Any) -> Story:

@@ -54,7 +54,7 @@ def test_who_has_news_hears_them_before_those_who_have_none(loop):
     told, give = [], account.poller._give
 
     def giving(ask, answer):
-        told.append((loop.time(), ask.connection_id))
+        told.append((loop.time(), ask.subject))
         give(ask, answer)
 
     account.poller._give = giving
@@ -224,7 +224,7 @@ def test_nobody_is_looked_for_more_often_than_its_user_chose(floors, unset):
 
         def noting(self, ask, answer):
             asked_at = loop.time() if answer is None else self._listed_at
-            served.setdefault(ask.connection_id, []).append(asked_at)
+            served.setdefault(ask.subject, []).append(asked_at)
             give(self, ask, answer)
 
         patch.setattr(polling.Poller, "_give", noting)
