@@ -47,6 +47,11 @@ SHAPES = {
         "transform": {"all_is_healthy"},
         "all_is_healthy": set(),
     },
+    "fivetran_transformation": {
+        "sync_shop": {"transform_shop"},
+        "transform_shop": {"report"},
+        "report": set(),
+    },
     "fivetran_land_two_sources": {"sync_web_shop": set(), "sync_card_payments": set()},
 }
 NEED_WATCHERS = {"fivetran_watched_then_dbt", "fivetran_incident"}
@@ -260,6 +265,31 @@ def test_a_plain_sync_runs_once_and_hands_on_when_it_ended(
     record = _record(dag_run, "sync_shop")
     assert record["status"] == "succeeded"
     assert datetime.fromisoformat(record["ended_at"]) == sync.ended_at
+
+
+@newest
+def test_a_transformation_runs_after_the_sync_and_hands_on_when_it_ended(
+    run: Callable[..., Any], account: Simulator
+) -> None:
+    account.add_transformation("shop_models", name="shop", duration=1)
+    dag_run = run("fivetran_transformation")
+    assert _states(dag_run) == {"sync_shop": "success", "transform_shop": "success", "report": "success"}
+    [sync] = account.runs("shop_orders")
+    [transformed] = account.account.transformation("shop_models").runs
+    assert sync.ended_at <= transformed.started_at
+    ti = dag_run.get_task_instance("transform_shop")
+    record = ti.xcom_pull(task_ids="transform_shop", key="fivetran_transformation")
+    assert (record["status"], record["name"]) == ("succeeded", "shop")
+    assert datetime.fromisoformat(record["ended_at"]) == transformed.ended_at
+
+
+@newest
+def test_nothing_is_transformed_after_a_sync_that_failed(run: Callable[..., Any], account: Simulator) -> None:
+    account.add_transformation("shop_models", name="shop", duration=1)
+    account.set_plan("shop_orders", SyncPlan(duration=1, outcome="failure"))
+    states = _states(run("fivetran_transformation"))
+    assert states == {"sync_shop": "failed", "transform_shop": "upstream_failed", "report": "upstream_failed"}
+    assert account.account.transformation("shop_models").runs == []
 
 
 @newest
