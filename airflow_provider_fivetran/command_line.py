@@ -1,28 +1,26 @@
-"""``airflow fivetran``: the webhook that points at this Airflow, and DAG files of other providers, at a terminal.
+"""``airflow fivetran``: connections, syncs, webhooks and DAG files of other providers, at a terminal.
 
 For Airflow 3.2 and newer.
 
-Airflow imports this module with every command, so it imports what a command needs when that runs.
+Airflow imports this module with every command, so it imports what a command needs when that runs: most of them
+are in :mod:`airflow_provider_fivetran.commands`.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_fivetran.core.policies import WebhookEvent
+from airflow_provider_fivetran.core.policies import WebhookEvent, WhenBroken
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
-    from airflow.cli.cli_config import CLICommand
+    from airflow.cli.cli_config import Arg, CLICommand
 
-    from airflow_provider_fivetran.hooks import FivetranHook
-    from airflow_provider_fivetran.webhook_setup import WebhookSetup
 
 __all__ = ["get_commands"]
+
+STATES = ("scheduled", "syncing", "paused", "rescheduled", "connected", "incomplete", "broken")
 
 
 def get_commands() -> list[CLICommand]:
@@ -73,8 +71,9 @@ def get_commands() -> list[CLICommand]:
     return [
         GroupCommand(
             name="fivetran",
-            help="Manage what Fivetran knows of this Airflow, and rewrite DAGs of other providers",
+            help="Look after Fivetran's connections and syncs, and rewrite DAGs of other providers",
             subcommands=[
+                *_about_connections(conn_id),
                 ActionCommand("migrate", DESCRIPTION, migrate, (paths, write, output)),
                 GroupCommand(
                     name="webhooks",
@@ -83,22 +82,28 @@ def get_commands() -> list[CLICommand]:
                         ActionCommand(
                             "list",
                             "List all webhooks that the key may see",
-                            list_,
+                            _command("webhooks.list_"),
                             (conn_id, ARG_OUTPUT, ARG_VERBOSE),
                         ),
                         ActionCommand(
-                            "create", "Make it, or make it be as described", create, (*which, events)
+                            "create",
+                            "Make it, or make it be as described",
+                            _command("webhooks.create"),
+                            (*which, events),
                         ),
                         ActionCommand(
                             "test",
                             "Let Fivetran deliver an event of a made-up connection",
-                            test,
+                            _command("webhooks.test"),
                             (*which, event),
                         ),
                         ActionCommand(
-                            "rotate", "Let Fivetran sign with a new secret, losing no delivery", rotate, which
+                            "rotate",
+                            "Let Fivetran sign with a new secret, losing no delivery",
+                            _command("webhooks.rotate"),
+                            which,
                         ),
-                        ActionCommand("remove", "Delete it", remove, which),
+                        ActionCommand("remove", "Delete it", _command("webhooks.remove"), which),
                     ],
                 ),
             ],
@@ -106,59 +111,105 @@ def get_commands() -> list[CLICommand]:
     ]
 
 
-def list_(args: argparse.Namespace) -> None:
-    """``airflow fivetran webhooks list``."""
-    from airflow.cli.simple_table import AirflowConsole  # noqa: PLC0415
-
-    with _hook(args) as hook:
-        rows = [
-            {
-                "id": webhook.id,
-                "group": webhook.group_id or "",
-                "address": webhook.address,
-                "events": ",".join(webhook.events),
-                "active": webhook.is_active,
-                "signed": webhook.is_signed,
-            }
-            for webhook in hook.list_webhooks()
-        ]
-    AirflowConsole().print_as(rows, output=args.output)
-
-
-def create(args: argparse.Namespace) -> None:
-    """``airflow fivetran webhooks create``."""
-    with _setup(args) as setup:
-        webhook, deed = setup.ensure(args.events)
-    print(f"{webhook.id} was {deed}: {', '.join(webhook.events)} to {webhook.address}")
-
-
-def test(args: argparse.Namespace) -> None:
-    """``airflow fivetran webhooks test``; it fails where the receiver does."""
-    with _setup(args) as setup:
-        result = setup.test(args.event)
-    if not result.has_succeeded:
-        raise SystemExit(f"The receiver did not take it: {result.message} (HTTP {result.status})")
-    print(f"The receiver took it (HTTP {result.status})")
-
-
-def rotate(args: argparse.Namespace) -> None:
-    """``airflow fivetran webhooks rotate``."""
-    with _setup(args) as setup:
-        webhook = setup.rotate()
-    print(
-        f"{webhook.id} is signed with the new secret. Empty webhook_secret_previous in a day or more: so long "
-        "Fivetran may repeat a delivery that it signed with the old one."
+def _about_connections(conn_id: Arg) -> list[CLICommand]:
+    from airflow.cli.cli_config import (  # noqa: PLC0415
+        ARG_OUTPUT,
+        ARG_VERBOSE,
+        ActionCommand,
+        Arg,
+        GroupCommand,
     )
 
+    usual = (conn_id, ARG_OUTPUT, ARG_VERBOSE)
+    which = (
+        Arg(("connection",), nargs="?", help="id of the Fivetran connection"),
+        Arg(("-n", "--name"), help="instead of the id: its schema name; needs --destination"),
+        Arg(("-d", "--destination"), help="name of its destination"),
+    )
+    group_id = Arg(("-g", "--group-id"), help="only those of this Fivetran group")
+    state = Arg(
+        ("-s", "--state"),
+        help=f"only those in one of these states, separated by commas: {', '.join(STATES)}",
+        type=_states,
+        default=[],
+    )
+    limit = Arg(
+        ("-l", "--limit"), help="how many syncs to show at most (default: 20)", type=_count, default=20
+    )
+    example = Arg(
+        ("--connection",), help="id of a Fivetran connection to try (default: the first it may list)"
+    )
+    no_wait = Arg(("--no-wait",), action="store_true", help="start the sync and leave it to itself")
+    timeout = Arg(
+        ("-t", "--timeout"),
+        help="seconds to wait at most (default: a day, a week for a historical sync); the sync goes on",
+        type=_seconds,
+    )
+    policies = (
+        _policy(
+            "running", "a sync runs already: join it, stop it first, or fail", ("attach", "restart", "fail")
+        ),
+        _policy(
+            "paused", "the connection is paused: fail, or unpause it and leave it so", ("fail", "unpause")
+        ),
+        _policy(
+            "broken", "its setup is broken: sync all the same, test it first, or fail", get_args(WhenBroken)
+        ),
+    )
+    return [
+        GroupCommand(
+            name="connections",
+            help="Look at Fivetran's connections",
+            subcommands=[
+                ActionCommand(
+                    "list",
+                    "List the connections that the key may see",
+                    _command("connections.list_"),
+                    (*usual, group_id, state),
+                )
+            ],
+        ),
+        ActionCommand(
+            "sync",
+            "Start a sync and wait for its end",
+            _command("sync.sync"),
+            (*which, *usual, no_wait, timeout, *policies),
+            description="Start a sync, or join the one that runs, and wait for its end. Exit code 0: that sync "
+            "ended well. 1: it did not, or could not be started. 130: interrupted; the sync goes on.",
+        ),
+        ActionCommand(
+            "history",
+            "Show the last syncs of a connection",
+            _command("history.history"),
+            (*which, *usual, limit),
+        ),
+        ActionCommand(
+            "doctor",
+            "Check an Airflow connection, and what its key may do",
+            _command("doctor.doctor"),
+            (*usual, example),
+            description="Check an Airflow connection and the way to Fivetran step by step, and say what to do. "
+            "Changes nothing. Exit code 1: something is wrong.",
+        ),
+    ]
 
-def remove(args: argparse.Namespace) -> None:
-    """``airflow fivetran webhooks remove``."""
-    with _setup(args) as setup:
-        removed = setup.remove()
-    for webhook in removed:
-        print(f"{webhook.id} was removed; it led to {webhook.address}")
-    if not removed:
-        print(f"There is none that leads to {setup.url}")
+
+def _command(path: str) -> Any:
+    from airflow.cli.cli_config import lazy_load_command  # noqa: PLC0415
+
+    return lazy_load_command(f"airflow_provider_fivetran.commands.{path}")
+
+
+def _policy(state: str, meaning: str, choices: tuple[str, ...]) -> Arg:
+    from airflow.cli.cli_config import Arg  # noqa: PLC0415
+
+    return Arg(
+        (f"--when-{state}",),
+        help=f"{meaning} (default: {choices[0]})",
+        choices=choices,
+        metavar=f"({', '.join(choices)})",
+        default=choices[0],
+    )
 
 
 def migrate(args: argparse.Namespace) -> None:
@@ -170,41 +221,42 @@ def migrate(args: argparse.Namespace) -> None:
         raise SystemExit(code)
 
 
-@contextmanager
-def _setup(args: argparse.Namespace) -> Iterator[WebhookSetup]:
-    from airflow_provider_fivetran.webhook_setup import WebhookSetup  # noqa: PLC0415
-
-    with _hook(args) as hook:
-        yield WebhookSetup(hook, url=args.url, group_id=args.group_id)
-
-
-@contextmanager
-def _hook(args: argparse.Namespace) -> Iterator[FivetranHook]:
-    """The hook; what goes wrong ends the command in one line."""
-    from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415
-
-    from airflow_provider_fivetran.core.errors import FivetranError  # noqa: PLC0415
-    from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
-
-    # As Airflow's own commands do, so that connections are read from its database too.
-    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
-    try:
-        with FivetranHook(args.conn_id) as hook:
-            yield hook
-    except (FivetranError, AirflowException, ValueError) as error:
-        if args.verbose:
-            raise
-        raise SystemExit(f"{type(error).__name__}: {error}") from None
-
-
 def _events(text: str) -> list[str]:
+    return _words(text, "event", get_args(WebhookEvent))
+
+
+def _states(text: str) -> list[str]:
+    return _words(text, "state", STATES)
+
+
+def _words(text: str, kind: str, known: tuple[str, ...]) -> list[str]:
     import argparse  # noqa: PLC0415
 
-    events = [name.strip() for name in text.split(",") if name.strip()]
-    known = get_args(WebhookEvent)
-    for name in events:
-        if name not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is no event; allowed are {', '.join(known)}")
-    if not events:
-        raise argparse.ArgumentTypeError(f"there is no event; allowed are {', '.join(known)}")
-    return events
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            raise argparse.ArgumentTypeError(f"{word!r} is no {kind}; allowed are {', '.join(known)}")
+    if not words:
+        raise argparse.ArgumentTypeError(f"there is no {kind}; allowed are {', '.join(known)}")
+    return words
+
+
+def _count(text: str) -> int:
+    import argparse  # noqa: PLC0415
+
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    import argparse  # noqa: PLC0415
+
+    from airflow_provider_fivetran.arguments import span_of  # noqa: PLC0415
+
+    try:
+        seconds = float(text)
+        span_of("--timeout", seconds)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0") from None
+    return seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_fivetran import command_line, webhook_setup
+from airflow_provider_fivetran import webhook_setup
 from airflow_provider_fivetran.exceptions import (
     FivetranForbidden,
     FivetranLookupError,
@@ -299,7 +300,9 @@ class TestCommands:
 
     def run(self, capsys, way, command, **arguments):
         given = {"conn_id": way.conn_id, "group_id": None, "url": None, "verbose": False, **arguments}
-        getattr(command_line, command)(SimpleNamespace(**given))
+        getattr(importlib.import_module("airflow_provider_fivetran.commands.webhooks"), command)(
+            SimpleNamespace(**given)
+        )
         return capsys.readouterr().out
 
     @has_commands

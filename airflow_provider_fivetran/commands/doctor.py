@@ -1,0 +1,54 @@
+"""``airflow fivetran doctor``: look at an Airflow connection step by step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from airflow_provider_fivetran.commands.examining import examine
+from airflow_provider_fivetran.commands.terminal import INTERRUPTED, read_as_airflow_does, show
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from airflow_provider_fivetran.commands.examining import Finding
+
+__all__ = ["doctor"]
+
+NOT_TRIED = "Nothing was changed. So it was not tried whether the key may start syncs."
+
+
+def doctor(args: argparse.Namespace) -> None:
+    """Tell of each step whether all is well, and what to do if not; it fails if something is wrong."""
+    read_as_airflow_does()
+    for_people = args.output == "table"
+    findings: list[Finding] = []
+    try:
+        for finding in examine(args.conn_id, connection_id=args.connection):
+            if for_people:
+                _tell(finding, findings[-1].conn_id if findings else None)
+            findings.append(finding)
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    if for_people:
+        print(f"\n{_summary(findings)} {NOT_TRIED}")
+    else:
+        show([asdict(finding) for finding in findings], args.output, nothing="")
+    if any(finding.state == "wrong" for finding in findings):
+        raise SystemExit(1)
+
+
+def _tell(finding: Finding, last_conn_id: str | None) -> None:
+    if finding.conn_id != last_conn_id:
+        print(f"{'' if last_conn_id is None else chr(10)}Airflow connection {finding.conn_id}")
+    print(f"  {finding.state:<8} {finding.check:<15} {finding.says}", flush=True)
+    if finding.advice:
+        print(f"  {'':<8} {'':<15} -> {finding.advice}", flush=True)
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    wrong, warnings = (sum(finding.state == state for finding in findings) for state in ("wrong", "warning"))
+    if not wrong and not warnings:
+        return "All is well."
+    return f"{wrong or 'Nothing'} wrong, {warnings or 'no'} warning{'' if warnings == 1 else 's'}."

@@ -1,0 +1,204 @@
+"""What all commands share: the hook, how errors and interruptions end them, and how results are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow.cli.simple_table import AirflowConsole
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+from airflow.utils import yaml
+from rich.console import Console
+from rich.progress import Progress as Live
+from rich.progress import SpinnerColumn, TimeElapsedColumn
+
+from airflow_provider_fivetran.arguments import check_identified
+from airflow_provider_fivetran.core.errors import FivetranError, FivetranNotFound
+from airflow_provider_fivetran.core.moments import in_words, write_moment
+from airflow_provider_fivetran.hooks import FivetranHook
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Sequence
+
+    from airflow_provider_fivetran.core.steps import Note
+
+__all__ = [
+    "INTERRUPTED",
+    "Progress",
+    "check_names_a_connection",
+    "find_id",
+    "hook_of",
+    "read_as_airflow_does",
+    "show",
+    "show_one",
+]
+
+# Exit codes, as shells have them.
+BAD_USAGE = 2
+INTERRUPTED = 130
+
+
+# --- the way to Fivetran ------------------------------------------------------------------------------------
+
+
+def read_as_airflow_does() -> None:
+    """Let Airflow connections be read from its database too, as Airflow's own commands do."""
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+
+
+@contextmanager
+def hook_of(args: argparse.Namespace, say: Callable[[str], None] | None = None) -> Iterator[FivetranHook]:
+    """The hook; what goes wrong ends the command in one line, and an interruption in none.
+
+    :param say: takes what otherwise goes to the log.
+    """
+    read_as_airflow_does()
+    try:
+        with FivetranHook(args.conn_id) if say is None else _TalkingHook(args.conn_id, say) as hook:
+            yield hook
+    except (FivetranError, AirflowException, ValueError) as error:
+        if args.verbose:
+            raise
+        raise SystemExit(_in_words(error, args.conn_id)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+
+
+class _TalkingHook(FivetranHook):
+    def __init__(self, conn_id: str, say: Callable[[str], None]) -> None:
+        super().__init__(conn_id)
+        self._say = say
+
+    def _log_note(self, note: Note) -> None:
+        self._say(f"warning: {note.text}" if note.is_warning else note.text)
+
+
+def _in_words(error: Exception, conn_id: str) -> str:
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, AirflowNotFoundException):
+        return f"{said}. Add {conn_id!r} with `airflow connections add`, or name another with --conn-id"
+    if isinstance(error, FivetranNotFound) and error.connection_id is not None:
+        return f"{said}. `airflow fivetran connections list` shows those that the key may see"
+    return said
+
+
+def check_names_a_connection(args: argparse.Namespace) -> None:
+    """Check that the Fivetran connection is named in one of the two ways; otherwise this is bad usage."""
+    try:
+        check_identified(args.connection, args.name, args.destination)
+    except ValueError:
+        print("give either CONNECTION, or both --name and --destination", file=sys.stderr)
+        raise SystemExit(BAD_USAGE) from None
+
+
+def find_id(hook: FivetranHook, args: argparse.Namespace) -> str:
+    """The id of the Fivetran connection that is named.
+
+    :raises FivetranLookupError: no connection, or more than one, has these names.
+    """
+    return hook.find_id(args.connection, args.name, args.destination)
+
+
+# --- results ------------------------------------------------------------------------------------------------
+
+
+def show(rows: Sequence[Mapping[str, Any]], output: str, *, nothing: str) -> None:
+    """Print rows in one of the formats of Airflow's commands.
+
+    :param nothing: what to tell people if there are none.
+    """
+    if output in {"json", "yaml"}:
+        _print_data([_plain(row) for row in rows], output)
+    elif rows:
+        _print_table([{name: _cell(value) for name, value in row.items()} for row in rows], output)
+    else:
+        print(nothing)
+
+
+def show_one(record: Mapping[str, Any], output: str) -> None:
+    """Print one record; for people line by line, without what is not known."""
+    if output in {"json", "yaml"}:
+        _print_data(_plain(record), output)
+        return
+    known = {name: cell for name, value in record.items() if (cell := _cell(value))}
+    _print_table([{"property_name": name, "property_value": cell} for name, cell in known.items()], output)
+
+
+def _print_data(data: object, output: str) -> None:
+    if output == "json":
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        print(yaml.dump(data, sort_keys=False, allow_unicode=True), end="")
+
+
+def _print_table(rows: list[dict[str, str]], output: str) -> None:
+    # What others wrote is shown as it is: brackets and colons are no markup.
+    console = AirflowConsole(markup=False, emoji=False, highlight=False)
+    if output == "plain":
+        console.print_as_plain_table(rows)
+    else:
+        console.print_as_table(rows)
+
+
+def _plain(value: Any) -> Any:
+    """For programs: durations are seconds."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, datetime):
+        return write_moment(value)
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _cell(value: Any) -> str:
+    """For people."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_cell(item)}" for name, item in value.items())
+    match value:
+        case None | bool():
+            words = {None: "", True: "yes", False: "no"}
+            return words[value]
+        case float():
+            return f"{value:g}"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+        case timedelta():
+            return in_words(value)
+    return str(value)
+
+
+# --- progress -----------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """One line on stderr for each change, with the time since the beginning; on a terminal that time goes on."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+        self._live = Live(
+            TimeElapsedColumn(),
+            SpinnerColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        self._live.add_task("")
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Tell of a change."""
+        elapsed = timedelta(seconds=int(time.monotonic() - self._began))
+        self._console.print(f"{elapsed}  {text}", soft_wrap=True)
