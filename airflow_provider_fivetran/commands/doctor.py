@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor"]
 
-NOT_TRIED = "Nothing was changed. So it was not tried whether the key may start syncs."
+NOT_TRIED = "Whether the key may start syncs was not tried, since nothing was to be changed."
 
 
 def doctor(args: argparse.Namespace) -> None:
@@ -32,7 +32,7 @@ def doctor(args: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     if for_people:
-        print(f"\n{_summary(findings)} {NOT_TRIED}")
+        print(f"\n{_summary(findings)}")
     else:
         show([asdict(finding) for finding in findings], args.output, nothing="")
     if any(finding.state == "wrong" for finding in findings):
@@ -49,6 +49,9 @@ def _tell(finding: Finding, last_conn_id: str | None) -> None:
 
 def _summary(findings: Sequence[Finding]) -> str:
     wrong, warnings = (sum(finding.state == state for finding in findings) for state in ("wrong", "warning"))
-    if not wrong and not warnings:
-        return "All is well."
-    return f"{wrong or 'Nothing'} wrong, {warnings or 'no'} warning{'' if warnings == 1 else 's'}."
+    if wrong:
+        return f"{wrong} wrong, {warnings or 'no'} warning{'' if warnings == 1 else 's'}."
+    told = (
+        f"Nothing is wrong, {warnings} warning{'' if warnings == 1 else 's'}." if warnings else "All is well."
+    )
+    return f"{told} {NOT_TRIED}"

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
 from airflow_provider_fivetran.airflow_connection import fallback_of, settings_of, webhook_secrets_of
 from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.commands.terminal import unreachable
 from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
@@ -233,7 +234,7 @@ class _Examination:
                 advice = (
                     "is the host right? Does this machine reach it, by a proxy (HTTPS_PROXY) if it needs one?"
                 )
-                return self.found(check, "wrong", str(error), advice)
+                return self.found(check, "wrong", unreachable(error), advice)
         advice = "is this Fivetran? The host stays empty for https://api.fivetran.com"
         return self.found(check, "wrong", str(error), advice)
 
@@ -271,7 +272,10 @@ class _Examination:
         more = " or more" if page.next_cursor else ""
         state: State = "ok" if page.items else "warning"
         yield self.found(
-            check, state, f"{len(page.items)}{more}", "" if page.items else "does the key see the right ones?"
+            check,
+            state,
+            f"{len(page.items)}{more} seen",
+            "" if page.items else "does the key see the right ones?",
         )
         return page.items
 

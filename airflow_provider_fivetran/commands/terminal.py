@@ -19,7 +19,12 @@ from rich.progress import Progress as Live
 from rich.progress import SpinnerColumn, TimeElapsedColumn
 
 from airflow_provider_fivetran.arguments import check_identified
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranNotFound
+from airflow_provider_fivetran.core.errors import (
+    FivetranConnectionPaused,
+    FivetranError,
+    FivetranNotFound,
+    FivetranUnreachable,
+)
 from airflow_provider_fivetran.core.moments import in_words, write_moment
 from airflow_provider_fivetran.hooks import FivetranHook
 
@@ -38,6 +43,7 @@ __all__ = [
     "read_as_airflow_does",
     "show",
     "show_one",
+    "unreachable",
 ]
 
 # Exit codes, as shells have them.
@@ -82,11 +88,27 @@ class _TalkingHook(FivetranHook):
 
 def _in_words(error: Exception, conn_id: str) -> str:
     said = f"{type(error).__name__}: {error}"
-    if isinstance(error, AirflowNotFoundException):
-        return f"{said}. Add {conn_id!r} with `airflow connections add`, or name another with --conn-id"
-    if isinstance(error, FivetranNotFound) and error.connection_id is not None:
-        return f"{said}. `airflow fivetran connections list` shows those that the key may see"
+    match error:
+        case AirflowNotFoundException():
+            return f"{said}. Add {conn_id!r} with `airflow connections add`, or name another with --conn-id"
+        case FivetranNotFound(connection_id=str()):
+            return f"{said}. `airflow fivetran connections list` shows those that the key may see"
+        case FivetranConnectionPaused():
+            return f"{said} (here: --when-paused unpause)"
+        case FivetranUnreachable():
+            return f"{said.partition(': ')[0]}: {unreachable(error)}. `airflow fivetran doctor` looks closer"
     return said
+
+
+def unreachable(error: FivetranUnreachable) -> str:
+    """Why there was no answer, in the words of the system instead of those of each library in between."""
+    root: BaseException = error
+    while (deeper := root.__cause__ or root.__context__) is not None and not isinstance(
+        deeper, FivetranError
+    ):
+        root = deeper
+    place = str(error).partition(" gave no answer")[0]
+    return f"{place} gave no answer: {root}" if root is not error and str(root) else str(error)
 
 
 def check_names_a_connection(args: argparse.Namespace) -> None:
@@ -103,7 +125,10 @@ def find_id(hook: FivetranHook, args: argparse.Namespace) -> str:
 
     :raises FivetranLookupError: no connection, or more than one, has these names.
     """
-    return hook.find_id(args.connection, args.name, args.destination)
+    if args.connection is not None:
+        return str(args.connection)
+    # Not ``find_id``, which tells the log what it found: Airflow may log to where results are expected.
+    return hook.find_connection(args.name, args.destination).id
 
 
 # --- results ------------------------------------------------------------------------------------------------
