@@ -21,7 +21,7 @@ def list_(args: argparse.Namespace) -> None:
         found = hook.list_connections(group_id=args.group_id)
     wanted = [connection for connection in found if not args.state or _is_in(connection, args.state)]
     rows = [_row(connection) for connection in sorted(wanted, key=lambda c: (c.schema, c.id))]
-    known = f"of {len(found)} connections none is {' or '.join(args.state)}" if args.state and found else None
+    known = f"none of {len(found)} is {' or '.join(args.state)}" if args.state and found else None
     show(rows, args.output, nothing=known or "the key sees no connection")
 
 

@@ -42,16 +42,14 @@ def doctor(args: argparse.Namespace) -> None:
 def _tell(finding: Finding, last_conn_id: str | None) -> None:
     if finding.conn_id != last_conn_id:
         print(f"{'' if last_conn_id is None else chr(10)}Airflow connection {finding.conn_id}")
-    print(f"  {finding.state:<8} {finding.check:<15} {finding.says}", flush=True)
+    print(f"  {finding.state:<8} {finding.check:<16} {finding.says}", flush=True)
     if finding.advice:
-        print(f"  {'':<8} {'':<15} -> {finding.advice}", flush=True)
+        print(f"  {'':<8} {'':<16} -> {finding.advice}", flush=True)
 
 
 def _summary(findings: Sequence[Finding]) -> str:
     wrong, warnings = (sum(finding.state == state for finding in findings) for state in ("wrong", "warning"))
+    warned = f"{warnings or 'no'} warning{'' if warnings == 1 else 's'}"
     if wrong:
-        return f"{wrong} wrong, {warnings or 'no'} warning{'' if warnings == 1 else 's'}."
-    told = (
-        f"Nothing is wrong, {warnings} warning{'' if warnings == 1 else 's'}." if warnings else "All is well."
-    )
-    return f"{told} {NOT_TRIED}"
+        return f"{wrong} wrong, {warned}."
+    return f"{f'Nothing is wrong, {warned}.' if warnings else 'All is well.'} {NOT_TRIED}"

@@ -288,7 +288,7 @@ class _Examination:
             advice = "verdicts go by the connection's times instead; only cancelled syncs are harder to see"
             return self.found(check, "warning", f"not offered {_code(error)}", advice)
         more = " or more" if page.next_cursor else ""
-        return self.found(check, "ok", f"{len(page.items)}{more} syncs of {connection.id} in seven days")
+        return self.found(check, "ok", f"readable, {len(page.items)}{more} of {connection.id} in seven days")
 
     def _budget(self) -> Finding:
         left = self._requests_left

@@ -137,7 +137,7 @@ def test_that_there_is_none_is_said(fivetran, blocking):
     assert fivetran("connections", "list").out == "the key sees no connection\n"
     blocking.add()
     said = fivetran("connections", "list", "--state", "broken")
-    assert (said.code, said.out) == (0, "of 1 connections none is broken\n")
+    assert (said.code, said.out) == (0, "none of 1 is broken\n")
     assert "id: c\n" in fivetran("connections", "list", "--output", "yaml").out
 
 
@@ -395,9 +395,11 @@ def test_all_is_well_and_nothing_is_changed(fivetran, blocking):
     said = fivetran("doctor")
     assert (said.code, said.err) == (0, "")
     assert said.out.splitlines()[0] == f"Airflow connection {blocking.conn_id}"
-    assert "  ok       key             accepted: a user's key of the account Simulated Fivetran\n" in said.out
-    assert "  ok       read connection shop (" in said.out
-    assert "  ok       webhook secret  set\n" in said.out
+    assert (
+        "  ok       key              accepted: a user's key of the account Simulated Fivetran\n" in said.out
+    )
+    assert "  ok       read connection  shop (" in said.out
+    assert "  ok       webhook secret   set\n" in said.out
     assert "\nAll is well. Whether the key may start syncs was not tried" in said.out
     assert SECRETS[2] not in said.out
     assert {request.method for request in blocking.heard} == {"GET"}
@@ -415,7 +417,9 @@ def test_a_wrong_key_is_found_with_what_to_do(fivetran, blocking):
     blocking.declare(login=SECRETS[0], password=SECRETS[1], extra={"webhook_secret": SECRETS[2]})
     said = fivetran("doctor")
     assert said.code == 1
-    assert "  wrong    key             refused: wrong, expired or revoked (HTTP 401 AuthFailed)\n" in said.out
+    assert (
+        "  wrong    key              refused: wrong, expired or revoked (HTTP 401 AuthFailed)\n" in said.out
+    )
     assert "-> put a valid key and its secret there" in said.out
     assert "\n1 wrong, no warnings.\n" in said.out
     assert not [secret for secret in SECRETS if secret in said.out + said.err]
@@ -492,7 +496,7 @@ def test_few_requests_left_are_a_warning(fivetran, blocking):
     blocking.add()
     blocking.sim.switches.hourly_budget = 50
     said = fivetran("doctor")
-    assert (said.code, "  warning  requests left   4" in said.out) == (0, True)
+    assert (said.code, "  warning  requests left    4" in said.out) == (0, True)
     assert "Nothing is wrong, 1 warning." in said.out
 
 
