@@ -328,6 +328,28 @@ def test_ctrl_c_leaves_the_sync_running(blocking):
     ]
 
 
+def test_ctrl_c_before_the_start_says_how_far_it_came(fivetran, blocking):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    blocking.add(schema="shop")
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        blocking.heard.at("GET", "/groups", lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        said = fivetran("sync", "--name", "shop", "--destination", "Warehouse")
+        assert (said.code, said.err) == (130, "Interrupted. Nothing was started.\n")
+        blocking.heard.at("GET", CONNECTION, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        said = fivetran("sync", ID)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert (said.code, said.out) == (130, "")
+    assert (
+        said.err
+        == f"Interrupted before it was certain that a sync was started; nothing was stopped: {LINK}\n"
+    )
+    assert blocking.sim.accepted(ID) == []
+
+
 # --- history ------------------------------------------------------------------------------------------------
 
 
@@ -440,6 +462,33 @@ def test_an_unusable_airflow_connection_is_found(fivetran, blocking, fields, say
     assert (said.code, says in said.out, blocking.heard) == (1, True, [])
 
 
+@pytest.mark.parametrize(
+    ("fields", "check", "state", "says"),
+    [
+        ({"conn_type": "http"}, "connection", "warning", "is of the type 'http'"),
+        ({"extra": {"webhook_secret": 1}}, "webhook secret", "wrong", "is a int; allowed is a text"),
+        (
+            {"extra": {"webhook_secret": "a", "webhook_secret_previous": "b"}},
+            "webhook secret",
+            "ok",
+            "the one before",
+        ),
+        (
+            {"extra": {"fallback_conn_id": 1}},
+            "fallback",
+            "wrong",
+            "allowed is the id of an Airflow connection",
+        ),
+    ],
+)
+def test_its_parts_are_looked_at(fivetran, blocking, fields, check, state, says):
+    blocking.add()
+    blocking.declare(**fields)
+    said = fivetran("doctor", "--output", "json")
+    [found] = [finding for finding in json.loads(said.out) if finding["check"] == check]
+    assert (said.code, found["state"], says in found["says"]) == (int(state == "wrong"), state, True)
+
+
 def test_one_that_does_not_exist_is_found(fivetran):
     said = fivetran("doctor", conn_id="nowhere")
     assert (said.code, "`nowhere` isn't defined" in said.out) == (1, True)
@@ -492,6 +541,14 @@ def test_what_a_narrow_key_lacks_is_a_warning(fivetran, blocking):
     assert (said.code, "nowhere does not exist, or is hidden" in said.out) == (1, True)
 
 
+def test_a_key_that_may_not_read_the_account_is_examined_all_the_same(fivetran, blocking):
+    blocking.add()
+    blocking.sim.faults.add(Fault("status", status=403, path="/account", times=None))
+    said = fivetran("doctor", "--output", "json")
+    told = checks(said)
+    assert (said.code, told["host"], told["key"], told["read connection"]) == (0, "ok", "warning", "ok")
+
+
 def test_few_requests_left_are_a_warning(fivetran, blocking):
     blocking.add()
     blocking.sim.switches.hourly_budget = 50
@@ -501,7 +558,7 @@ def test_few_requests_left_are_a_warning(fivetran, blocking):
 
 
 @pytest.mark.parametrize(
-    ("ahead", "state", "says"), [(7200, "warning", "2 h behind"), (10, "ok", " s behind")]
+    ("ahead", "state", "says"), [(7230, "warning", "2 h behind"), (10, "ok", " s behind")]
 )
 def test_the_clocks_are_compared(fivetran, simulator, fivetran_conn, ahead, state, says):
     simulator.clock.advance(ahead)
