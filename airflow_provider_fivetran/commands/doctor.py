@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from airflow_provider_fivetran.commands.examining import examine
-from airflow_provider_fivetran.commands.terminal import INTERRUPTED, read_as_airflow_does, show
+from airflow_provider_fivetran.commands.terminal import INTERRUPTED, behave_as_airflows_own, show
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +21,7 @@ NOT_TRIED = "Whether the key may start syncs was not tried, since nothing was to
 
 def doctor(args: argparse.Namespace) -> None:
     """Tell of each step whether all is well, and what to do if not; it fails if something is wrong."""
-    read_as_airflow_does()
+    behave_as_airflows_own()
     for_people = args.output == "table"
     findings: list[Finding] = []
     try:

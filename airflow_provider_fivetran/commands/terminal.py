@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
 __all__ = [
     "INTERRUPTED",
     "Progress",
+    "behave_as_airflows_own",
     "check_names_a_connection",
     "find_id",
     "hook_of",
-    "read_as_airflow_does",
     "show",
     "show_one",
     "unreachable",
@@ -54,20 +55,27 @@ INTERRUPTED = 130
 # --- the way to Fivetran ------------------------------------------------------------------------------------
 
 
-def read_as_airflow_does() -> None:
-    """Let Airflow connections be read from its database too, as Airflow's own commands do."""
+def behave_as_airflows_own() -> None:
+    """Do as Airflow's own commands: read Airflow connections from its database too, and keep logs out of results."""
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    for handler in logging.getLogger().handlers:  # before Airflow 3.3 nobody else does this
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 @contextmanager
-def hook_of(args: argparse.Namespace, say: Callable[[str], None] | None = None) -> Iterator[FivetranHook]:
+def hook_of(args: argparse.Namespace, say: Callable[[str], None] = _tell) -> Iterator[FivetranHook]:
     """The hook; what goes wrong ends the command in one line, and an interruption in none.
 
-    :param say: takes what otherwise goes to the log.
+    :param say: takes what the hook otherwise tells the log.
     """
-    read_as_airflow_does()
+    behave_as_airflows_own()
     try:
-        with FivetranHook(args.conn_id) if say is None else _TalkingHook(args.conn_id, say) as hook:
+        with _TalkingHook(args.conn_id, say) as hook:
             yield hook
     except (FivetranError, AirflowException, ValueError) as error:
         if args.verbose:
