@@ -104,7 +104,7 @@ class TestCheck:
         add(blocking, "good")
         add(blocking, "old", minutes=150)
         add(blocking, "late", minutes=90, update_state="delayed")
-        add(blocking, "broken", minutes=121, setup_state="broken", tasks=[RECONNECT])
+        add(blocking, "broken", minutes=120.5, setup_state="broken", tasks=[RECONNECT])
         add(blocking, "resting", minutes=180, paused=True)
         add(blocking, "new", succeeded_at=None)
         add(blocking, "later", minutes=180, rescheduled=True, rescheduled_for=ago(minutes=-30))
