@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from .checking import check_choices, check_numbers
-from .problems import conflict, not_found
+from .problems import conflict, invalid, not_found
 from .records import Connection, Group, ScheduleType, SetupState, SyncFrequency, SyncPlan, User
 from .syncs import Syncs
 from .timetable import Timetable
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_GROUP = "sim_group"
 DEFAULT_USER = "sim_user"
+# The definition names this one among those that cannot load single tables anew, but not the others.
+NO_TABLE_RESYNC = frozenset({"google_sheets"})
 
 
 class Account:
@@ -107,13 +109,15 @@ class Account:
         with self.lock:
             now = self.clock.now()
             group_id = fields.pop("group_id", DEFAULT_GROUP)
+            service = fields.pop("service", "postgres")
+            fields.setdefault("resyncs_tables", service not in NO_TABLE_RESYNC)
             self.group(group_id)
             if connection_id in self.connections:
                 raise ValueError(f"id is {connection_id!r}; allowed: one that no connection has yet")
             connection = Connection(
                 id=connection_id,
                 group_id=group_id,
-                service=fields.pop("service", "postgres"),
+                service=service,
                 schema=fields.pop("schema", None) or connection_id,
                 created_at=fields.pop("created_at", now),
                 default_plan=default_plan or self._plan,
@@ -205,6 +209,8 @@ class Account:
     def resync(self, connection_id: str, tables: dict[str, list[str]] | None = None) -> None:
         with self.lock:
             connection = self.connection(connection_id)
+            if tables is not None and not connection.resyncs_tables:
+                raise invalid(f"Service '{connection.service}' does not support table-level re-sync")
             if connection.run is not None and self.switches.resync_while_running == "conflict":
                 raise conflict("A data sync is already in progress and cannot be completed")
             self._syncs.resync(connection, self.clock.now(), tables)

@@ -29,6 +29,7 @@ _FLAGS = {
     "system",
     "active",
     "schema_captured",
+    "resyncs_tables",
     "test_heals",
 }
 _TEXTS = {
@@ -48,7 +49,16 @@ _TEXTS = {
     "type",
     "project_id",
 }
-_LISTS = {"plans", "tasks", "warnings", "volume_mb", "output_model_names", "groups"}
+_LISTS = {
+    "plans",
+    "tasks",
+    "warnings",
+    "volume_mb",
+    "output_model_names",
+    "groups",
+    "tables",
+    "disabled_tables",
+}
 _OBJECTS = {"plan", "default_plan", "config", "schedule"}
 _TIMES = {"created_at", "succeeded_at", "failed_at"}
 

@@ -111,6 +111,9 @@ class Connection:
     schema_captured: bool = True
     # As its schema config shows them; a landing writes these three in any case.
     tables: Sequence[str] = ("customers", "orders", "payments")
+    disabled_tables: Sequence[str] = ()
+    # Whether its type can load single tables anew, as databases can.
+    resyncs_tables: bool = True
     config: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     tasks: list[dict[str, Any]] = field(default_factory=list)

@@ -117,14 +117,14 @@ def shape_schemas(connection: Connection) -> dict[str, Any]:
     tables = {
         name: {
             "name_in_destination": name,
-            "enabled": True,
+            "enabled": name not in connection.disabled_tables,
             "sync_mode": "SOFT_DELETE",
             "supports_columns_config": True,
             "supports_history_mode": True,
             "enabled_patch_settings": {"allowed": True},
             "columns": {},
         }
-        for name in connection.tables
+        for name in dict.fromkeys([*connection.tables, *connection.disabled_tables])
     }
     schema = {"name_in_destination": connection.schema, "enabled": True, "tables": tables}
     return {

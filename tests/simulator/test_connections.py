@@ -230,6 +230,18 @@ def test_a_schema_config_names_the_tables_in_the_destination(sim, api):
     assert set(tables) == {"customers", "orders", "payments"}
 
 
+def test_a_schema_config_shows_which_tables_are_disabled(sim, api):
+    sim.add_connection(
+        "c", schema="shop", tables=["orders", "payments"], disabled_tables=["payments", "logs"]
+    )
+    tables = api.get("/v1/connections/c/schemas").json()["data"]["schemas"]["shop"]["tables"]
+    assert {name: table["enabled"] for name, table in tables.items()} == {
+        "orders": True,
+        "payments": False,
+        "logs": False,
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "code"),
     [

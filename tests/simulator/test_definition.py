@@ -36,6 +36,7 @@ CALLS = [
     ("post", f"{CONNECTION}/sync", None, {"force": True}, 200),
     ("post", f"{CONNECTION}/sync", None, {}, 200),
     ("post", f"{CONNECTION}/resync", None, {}, 200),
+    ("post", f"{CONNECTION}/resync", None, {"scope": None}, 200),
     ("post", f"{CONNECTION}/resync", None, {"scope": {"schema": ["t"]}}, 200),
     ("post", f"{CONNECTION}/schemas/tables/resync", None, {"schema": ["t"]}, 200),
     ("post", f"{CONNECTION}/test", None, {}, 200),
@@ -83,6 +84,7 @@ def describe(sim):
     warning = {"code": "late", "message": "Late", "details": ""}
     sim.add_connection(
         "c",
+        disabled_tables=["payments", "logs"],
         sync_frequency=1440,
         daily_sync_time="06:00",
         config={"host": "db", "port": 5432, "password": "p", "tables": ["a"], "ssl": {"on": True}},
@@ -171,6 +173,15 @@ def test_refusals_use_declared_statuses(sim, api, fivetran_openapi, path):
     assert answer.status_code == 404
     assert "404" in declared
     assert set(answer.json()) == {"code", "message"}
+
+
+def test_a_type_that_cannot_load_tables_anew_is_refused_as_declared(sim, api, fivetran_openapi):
+    path = f"{CONNECTION}/resync"
+    declared = fivetran_openapi["paths"][path]["post"]["responses"]
+    assert "does not support table-level re-sync" in declared["400"]["description"]
+    sim.add_connection("c", service="google_sheets")
+    assert call(sim, api, "post", path, None, {"scope": {"schema": ["t"]}}).status_code == 400
+    assert call(sim, api, "post", path, None, {}).status_code == 200
 
 
 def test_no_call_is_left_unchecked(sim):

@@ -395,6 +395,30 @@ class TestResyncs:
         assert api.post(f"/v1/connections/c/{address}", body).status_code == 400
         assert sim.accepted("c") == []
 
+    def test_a_scope_that_is_null_is_none(self, sim, api):
+        add(sim)
+        assert api.post("/v1/connections/c/resync", {"scope": None}).status_code == 200
+        [run] = sim.runs("c")
+        assert (run.tables, run.historical) == (None, True)
+
+    @pytest.mark.parametrize(
+        "fields", [{"service": "google_sheets"}, {"resyncs_tables": False}], ids=["by type", "as told"]
+    )
+    @pytest.mark.parametrize(
+        ("address", "body"),
+        [
+            ("resync", {"scope": {"shop": ["orders"]}}),
+            ("schemas/tables/resync", {"shop": ["orders"]}),
+        ],
+    )
+    def test_not_every_type_can_load_single_tables_anew(self, sim, api, fields, address, body):
+        add(sim, **fields)
+        answer = api.post(f"/v1/connections/c/{address}", body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "InvalidInput")
+        assert "table-level re-sync" in answer.json()["message"]
+        assert sim.accepted("c") == []
+        assert api.post("/v1/connections/c/resync").status_code == 200
+
     def test_asking_for_a_historical_sync_replaces_the_running_one(self, sim, api):
         add(sim)
         trigger(api)

@@ -50,6 +50,8 @@ def _trigger(request: Request, connection_id: str, *, force: bool) -> JSONRespon
 async def resync(request: Request, connection_id: str) -> JSONResponse:
     readable(request, connection_id)
     body = await read_body(request) or {}
+    if body.get("scope") is None:  # null is the same as none
+        body.pop("scope", None)
     check_fields(body, RESYNC)
     tables = check_tables(body["scope"], "scope") if "scope" in body else None
     simulator_of(request).account.resync(connection_id, tables)
