@@ -13,8 +13,8 @@ from airflow_provider_fivetran.core.models import (
     Account,
     Connection,
     Destination,
-    EnabledTable,
     Group,
+    SourceSchema,
     SyncHistoryEntry,
     Webhook,
     WebhookTest,
@@ -147,15 +147,15 @@ def run_setup_tests(connection_id: str) -> Call[Connection]:
     return Call(method="POST", **_of_connection(connection_id, "/test"), body={}, read=Connection.from_json)
 
 
-def get_schema_config(connection_id: str) -> Call[tuple[EnabledTable, ...]]:
-    """``GET /v1/connections/{connectionId}/schemas``: of it only the tables that are enabled.
+def get_schema_config(connection_id: str) -> Call[tuple[SourceSchema, ...]]:
+    """``GET /v1/connections/{connectionId}/schemas``: of it the schemas and tables, enabled or not.
 
     404 (``NotFound_SchemaConfig``) before Fivetran has read the schema of the source for the first time.
     """
     return Call(
         method="GET",
         **_of_connection(connection_id, "/schemas"),
-        read=EnabledTable.all_from_json,
+        read=SourceSchema.all_from_json,
         safe=True,
     )
 

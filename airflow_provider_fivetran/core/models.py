@@ -34,10 +34,11 @@ __all__ = [
     "Connection",
     "ConnectionStatus",
     "Destination",
-    "EnabledTable",
     "Group",
     "Notice",
     "SetupTest",
+    "SourceSchema",
+    "SourceTable",
     "SyncHistoryEntry",
     "Webhook",
     "WebhookTest",
@@ -281,35 +282,47 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnabledTable:
-    """A table that the syncs of a connection fill."""
+class SourceTable:
+    """A table of a connection's schema configuration."""
 
-    schema: str
-    name: str
-    """Both as they are called in the destination, and in the source:"""
-    source_schema: str
     source_name: str
+    """As it is called in the source, and wherever Fivetran's API asks for it."""
+    name: str
+    """As it is called in the destination."""
+    enabled: bool
+    """Syncs fill it, if its schema is enabled too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSchema:
+    """A schema of a connection's schema configuration, with its tables; names and flag as for a table."""
+
+    source_name: str
+    name: str
+    enabled: bool
+    tables: tuple[SourceTable, ...]
 
     @classmethod
-    def all_from_json(cls, data: Json) -> tuple[EnabledTable, ...]:
-        """Those of a schema configuration that are enabled, and whose schemas are."""
-        found = []
+    def all_from_json(cls, data: Json) -> tuple[SourceSchema, ...]:
+        """All schemas of a schema configuration, whether enabled or not."""
         schemas = section(data, "schemas")
-        for source_schema in schemas:
-            schema = section(schemas, source_schema)
-            tables = section(schema, "tables") if flag(schema, "enabled") else {}
-            for source_name in tables:
-                table = section(tables, source_name)
-                if flag(table, "enabled"):
-                    found.append(
-                        cls(
-                            schema=text(schema, "name_in_destination"),
-                            name=text(table, "name_in_destination"),
-                            source_schema=source_schema,
-                            source_name=source_name,
-                        )
-                    )
-        return tuple(found)
+        return tuple(cls._from_json(name, section(schemas, name)) for name in schemas)
+
+    @classmethod
+    def _from_json(cls, source_name: str, data: Json) -> SourceSchema:
+        tables = section(data, "tables")
+        shown = ((name, section(tables, name)) for name in tables)
+        return cls(
+            source_name=source_name,
+            name=text(data, "name_in_destination"),
+            enabled=flag(data, "enabled"),
+            tables=tuple(
+                SourceTable(
+                    source_name=name, name=text(table, "name_in_destination"), enabled=flag(table, "enabled")
+                )
+                for name, table in shown
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

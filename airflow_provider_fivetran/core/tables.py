@@ -33,8 +33,11 @@ def filled_tables(connection_id: str, scope: Scope | None = None) -> Procedure[t
     config = (yield from ask(get_schema_config(connection_id))).value
     return tuple(
         dict.fromkeys(
-            place.table(table.schema, table.name)
-            for table in config
-            if scope is None or table.source_name in scope.get(table.source_schema, ())
+            place.table(schema.name, table.name)
+            for schema in config
+            for table in schema.tables
+            if schema.enabled
+            and table.enabled
+            and (scope is None or table.source_name in scope.get(schema.source_name, ()))
         )
     )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_fivetran.core.models import Destination, EnabledTable
+from airflow_provider_fivetran.core.models import Destination, SourceSchema
 from airflow_provider_fivetran.core.naming import DatasetName, place_of
+from airflow_provider_fivetran.core.tables import filled_tables
+from facts import connection
+from scripted import Fivetran
 
 # A destination of Fivetran, the profile with which dbt reaches the same database, and the URI of its table shop.orders.
 SERVER = {"host": "db.example.com", "database": "analytics", "password": "******"}
@@ -213,21 +216,53 @@ def table(name, *, enabled=True):
     return {"name_in_destination": name, "enabled": enabled, "columns": {}}
 
 
-def test_tables_that_are_enabled_in_schemas_that_are_enabled_are_filled():
-    config = config_of(
-        public={
-            "name_in_destination": "shop_public",
-            "enabled": True,
-            "tables": {"Orders": table("orders"), "Logs": table("logs", enabled=False)},
+SHOP = config_of(
+    public={
+        "name_in_destination": "shop_public",
+        "enabled": True,
+        "tables": {
+            "Orders": table("orders"),
+            "Stock": table("stock"),
+            "Logs": table("logs", enabled=False),
         },
-        old={"name_in_destination": "shop_old", "enabled": False, "tables": {"Orders": table("orders")}},
-        empty={"name_in_destination": "shop_empty", "enabled": True},
+    },
+    old={"name_in_destination": "shop_old", "enabled": False, "tables": {"Orders": table("orders")}},
+    empty={"name_in_destination": "shop_empty", "enabled": True},
+)
+
+
+def filled(config, scope=None):
+    """What a connection with such a schema configuration fills, of the destination's schema and table."""
+    warehouse = Destination.with_config(
+        {"id": "g", "service": "snowflake", "config": ACCOUNT | {"host": "acme-prod.snowflakecomputing.com"}}
     )
-    [found] = EnabledTable.all_from_json(config)
-    assert found == EnabledTable(
-        schema="shop_public", name="orders", source_schema="public", source_name="Orders"
-    )
+    fivetran = Fivetran(look=[connection(), warehouse], schemas=SourceSchema.all_from_json(config))
+    names = fivetran.drive(filled_tables("c", scope))
+    return [name.uri(dotted=False).removeprefix("snowflake://acme-prod/ANALYTICS/") for name in names]
+
+
+@pytest.mark.parametrize(
+    ("scope", "tables"),
+    [
+        (None, ["shop_public/orders", "shop_public/stock"]),
+        ({"public": ["Orders", "Logs"], "old": ["Orders"]}, ["shop_public/orders"]),
+        ({"shop_public": ["orders"]}, []),
+    ],
+)
+def test_tables_that_are_enabled_in_schemas_that_are_enabled_are_filled(scope, tables):
+    assert filled(SHOP, scope) == tables
+
+
+def test_a_configuration_shows_what_is_disabled_too():
+    public, old, empty = SourceSchema.all_from_json(SHOP)
+    assert [(t.source_name, t.name, t.enabled) for t in public.tables] == [
+        ("Orders", "orders", True),
+        ("Stock", "stock", True),
+        ("Logs", "logs", False),
+    ]
+    assert (public.source_name, public.name, public.enabled) == ("public", "shop_public", True)
+    assert (old.enabled, empty.enabled, empty.tables) == (False, True, ())
 
 
 def test_a_configuration_without_schemas_has_no_tables():
-    assert EnabledTable.all_from_json({"schema_change_handling": "ALLOW_ALL"}) == ()
+    assert filled({"schema_change_handling": "ALLOW_ALL"}) == []
