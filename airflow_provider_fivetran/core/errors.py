@@ -16,6 +16,7 @@ FivetranError
         FivetranConnectionBroken    its setup is broken or incomplete
         FivetranSyncRunning         a sync is running and ``when_running="fail"``
         FivetranTransformationRunning   a run is under way and ``when_running="fail"``
+        FivetranResyncRefused       a re-sync that is not confirmed, or whose tables cannot be re-synced
     FivetranSyncError               the awaited sync itself
         FivetranSyncFailed          it ended badly
         FivetranSyncCancelled       it was stopped before its end
@@ -60,6 +61,7 @@ __all__ = [
     "FivetranNotFresh",
     "FivetranRateLimited",
     "FivetranRefused",
+    "FivetranResyncRefused",
     "FivetranServerError",
     "FivetranSyncCancelled",
     "FivetranSyncError",
@@ -193,7 +195,7 @@ class FivetranLookupError(FivetranError):
 
 
 class FivetranRefused(FivetranError):
-    """A policy of the task forbids to start a sync in the state that the connection is in."""
+    """The task forbids to start a sync in the state that the connection is in, or with what templates made of it."""
 
     permanent = True
 
@@ -216,6 +218,14 @@ class FivetranTransformationRunning(FivetranRefused):
     """A run of the transformation is under way and the task must not share it."""
 
     permanent = False
+
+
+class FivetranResyncRefused(FivetranRefused):
+    """The re-sync is not the one that was meant, or cannot be.
+
+    It is of everything and was not confirmed; or its tables are none, do not exist or are disabled; or the type of
+    the connection cannot re-sync single tables.
+    """
 
 
 class FivetranSyncError(FivetranError):

@@ -47,6 +47,8 @@ class Order:
     """An earlier try of the task, of which nothing is known, may have started it already: a sync that runs and may
     be that one is never stopped, and none is started after it."""
 
+    scope_is_checked: bool = False
+    """The tables of ``scope`` were found in the schema configuration, when this order was begun."""
     resumable: bool = False
     """A later try of the task finds what this one has kept: what cannot be told now can be looked for then."""
 

@@ -23,6 +23,7 @@ from airflow_provider_fivetran.core.errors import (
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import in_words
 from airflow_provider_fivetran.core.orders import Order, Undo
+from airflow_provider_fivetran.core.scoping import check_scope
 from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask, ask_patiently
 from airflow_provider_fivetran.core.ticket import (
     DEFAULT_TIMEOUT,
@@ -113,6 +114,9 @@ def start(
     :raises FivetranTriggerUncertain: it cannot be told whether the trigger took.
     :raises FivetranApiError: Fivetran refused.
     """
+    if order.scope is not None and not order.scope_is_checked:
+        # First, because it may take a while, in which a sync may begin that must not be taken for the re-sync.
+        yield from check_scope(order.connection_id, order.scope, clock)
     found = yield from _look(order.connection_id, clock)
     _check_deadline(order, found, begun_at)
     not_now = _without_a_sync(order, found)

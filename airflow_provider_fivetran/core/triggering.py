@@ -13,8 +13,10 @@ from airflow_provider_fivetran.core.endpoints import (
     sync_connection,
 )
 from airflow_provider_fivetran.core.errors import (
+    FivetranApiError,
     FivetranConflict,
     FivetranError,
+    FivetranResyncRefused,
     FivetranServerError,
     FivetranTriggerUncertain,
     FivetranUnauthorized,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
-    from airflow_provider_fivetran.core.protocol import Call
+    from airflow_provider_fivetran.core.protocol import Answer, Call
     from airflow_provider_fivetran.core.starting import Order
     from airflow_provider_fivetran.core.steps import Clock, Procedure
     from airflow_provider_fivetran.core.ticket import Ticket
@@ -45,6 +47,7 @@ LOOKS_AFTER_SERVER_ERROR = (1, 2, 4, 8)
 LOOKS_AFTER_LOST_RESTART = (1, 2, 4, 8, 15, 30, 30, 30)
 LOOKS_AFTER_CONFLICT = (1, 2, 4, 8)
 MOST_TRIGGERS = 3
+BAD_REQUEST = 400
 MOST_HISTORY_PAGES = 3
 
 
@@ -106,7 +109,7 @@ class Trigger:
         for _ in range(MOST_TRIGGERS):
             self._before_sending()
             try:
-                answer = yield from ask(self._call())
+                answer = yield from self._send()
             except FivetranConflict as error:
                 yield from self._after_conflict(error)
                 return self.sent_at
@@ -145,6 +148,28 @@ class Trigger:
 
     def _looks(self, usual: tuple[int, ...]) -> tuple[int, ...]:
         return LOOKS_AFTER_LOST_RESTART if self._restarts else usual
+
+    def _send(self) -> Procedure[Answer[None]]:
+        """Send it, once.
+
+        :raises FivetranResyncRefused: 400 to a scope. Of the reasons for that in Fivetran's definition the others,
+            an empty scope and an empty list, are never sent: the connection's type cannot re-sync single tables.
+        """
+        try:
+            return (yield from ask(self._call()))
+        except FivetranApiError as error:
+            if error.status != BAD_REQUEST or self._order.scope is None:
+                raise
+            link = dashboard_link(self._order.connection_id)
+            raise FivetranResyncRefused(
+                f"Fivetran does not re-sync single tables of {self._order.connection_id}, and nothing was started: "
+                "mostly only connections to databases can do that. Re-sync everything instead, without scope and "
+                f"with confirm. {error}. {link}",
+                status=error.status,
+                code=error.code,
+                connection_id=self._order.connection_id,
+                link=link,
+            ) from error
 
     def _call(self) -> Call[None]:
         if self._order.resync:

@@ -44,7 +44,12 @@ __all__ = ["Visit"]
 # The trigger ends each wait itself; Airflow's own limit is there in case the trigger cannot.
 BACKSTOP = timedelta(hours=1)
 # What holds only for the first start of a task, when it starts a second time.
-NOT_AGAIN: dict[str, Any] = {"fresh_within": None, "schedule_type": None, "restore_schedule": False}
+NOT_AGAIN: dict[str, Any] = {
+    "fresh_within": None,
+    "schedule_type": None,
+    "restore_schedule": False,
+    "scope_is_checked": True,
+}
 
 
 class Visit:

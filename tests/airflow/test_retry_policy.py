@@ -45,6 +45,7 @@ FAIL = {
     "FivetranLookupError",
     "FivetranNotFound",
     "FivetranRefused",
+    "FivetranResyncRefused",
     "FivetranTriggerUncertain",
     "FivetranUnauthorized",
 }

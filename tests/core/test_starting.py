@@ -24,7 +24,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
 )
-from airflow_provider_fivetran.core.models import SetupTest
+from airflow_provider_fivetran.core.models import SetupTest, SourceSchema, SourceTable
 from airflow_provider_fivetran.core.starting import (
     NotNeeded,
     Order,
@@ -47,6 +47,7 @@ HISTORY = "GET c/sync-history"
 SYNC = 'POST c/sync {"force": false}'
 RESTART = 'POST c/sync {"force": true}'
 RESYNC = "POST c/resync {}"
+SCHEMAS = "GET c/schemas"
 TEST = "POST c/test {}"
 
 IDLE = connection()
@@ -55,6 +56,12 @@ PAUSED = connection("paused", paused=True)
 RESCHEDULED = connection("rescheduled", rescheduled_for=at(600))
 BROKEN = connection(setup_state="broken", tasks=(RECONNECT,))
 INCOMPLETE = connection(setup_state="incomplete")
+PUBLIC = SourceSchema(
+    source_name="public",
+    name="shop",
+    enabled=True,
+    tables=tuple(SourceTable(source_name=name, name=name, enabled=True) for name in "ab"),
+)
 LOST = FivetranUnreachable("reset")
 CONFLICT = FivetranConflict("409", status=409)
 FRESH = timedelta(hours=2)
@@ -131,7 +138,7 @@ def case(sentence, found, policies, requests):
             "a re-sync of tables",
             IDLE,
             {"resync": True, "scope": {"public": ("a", "b")}},
-            [LOOK, 'POST c/resync {"scope": {"public": ["a", "b"]}}'],
+            [SCHEMAS, LOOK, 'POST c/resync {"scope": {"public": ["a", "b"]}}'],
         ),
         case("a re-sync never takes a running sync as its own", SYNCING, {"resync": True}, [LOOK]),
         case(
@@ -155,7 +162,8 @@ def case(sentence, found, policies, requests):
     ],
 )
 def test_what_is_sent(found, policies, requests):
-    fivetran = Fivetran(look=found, history=(entry("running", -300, sync_id="other"),))
+    history = (entry("running", -300, sync_id="other"),)
+    fivetran = Fivetran(look=found, history=history, schemas=(PUBLIC,))
     assert isinstance(begin(fivetran, **policies), Started)
     assert fivetran.requests == requests
     assert fivetran.warnings == []

@@ -33,6 +33,7 @@ class Fivetran:
         test: Any = None,
         run: Any = None,
         cancel: Any = None,
+        schemas: Any = None,
         latency: float = 0.1,
         ahead: timedelta | None = timedelta(0),
         now: datetime = T0,
@@ -48,6 +49,7 @@ class Fivetran:
                 "test": test,
                 "run": run,
                 "cancel": cancel,
+                "schemas": schemas,
             }.items()
         }
         self._latency = timedelta(seconds=latency)
@@ -119,4 +121,5 @@ def _kind(call: Call[Any]) -> str:
     if call.method == "PATCH":
         return "change"
     last = call.path.rpartition("/")[2]
-    return last if last in {"sync", "resync", "test", "sync-history", "run", "cancel"} else "look"
+    known = {"sync", "resync", "test", "sync-history", "schemas", "run", "cancel"}
+    return last if last in known else "look"
