@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, get_args
 
@@ -13,6 +15,7 @@ __all__ = [
     "SHORTEST_POLL",
     "check_attempts",
     "check_choice",
+    "check_confirmed",
     "check_delay",
     "check_flag",
     "check_identified",
@@ -20,6 +23,7 @@ __all__ = [
     "check_text",
     "check_transformation",
     "ids_of",
+    "scope_of",
     "shorter",
     "span_of",
 ]
@@ -195,3 +199,50 @@ def check_delay(value: float) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 <= value < math.inf:
         raise ValueError(f"fivetran_retry_delay is {value!r}; allowed is a number of seconds of at least 0")
+
+
+def scope_of(value: object) -> dict[str, tuple[str, ...]]:
+    """Read the tables of a re-sync, by schema, which a template may have turned into JSON text.
+
+    :return: the same, with no table twice, which Fivetran would refuse.
+    :raises ValueError: it is something else, or names no table: that would be a re-sync of everything.
+    """
+    read = value
+    if isinstance(value, str):
+        try:
+            read = json.loads(value)
+        except ValueError:
+            read = None
+    if (
+        isinstance(read, Mapping)
+        and read
+        and all(_is_name(schema) and _are_names(tables) for schema, tables in read.items())
+    ):
+        return {schema: tuple(dict.fromkeys(tables)) for schema, tables in read.items()}
+    raise ValueError(
+        f"scope is {value!r}; allowed are tables by schema, such as {{'shop': ['orders']}}, with no list empty. "
+        "A template of it ends in '| tojson', and has to find a value"
+    )
+
+
+def _are_names(tables: object) -> bool:
+    return isinstance(tables, list | tuple) and len(tables) > 0 and all(_is_name(table) for table in tables)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name.strip())
+
+
+def check_confirmed(confirm: object, name: str, wanted: object) -> None:
+    """Check that a re-sync of everything is confirmed: by what the connection is called.
+
+    :param name: the argument that calls it so.
+    :param wanted: its value.
+    :raises ValueError: it is not.
+    """
+    if not isinstance(confirm, str) or confirm != wanted:
+        raise ValueError(
+            f"confirm is {confirm!r}; allowed, where no scope is given, is {name} once more, {wanted!r}: everything "
+            "in that connection would be loaded anew, which can take days. To load some tables anew, give a scope "
+            "such as {'shop': ['orders']} instead"
+        )

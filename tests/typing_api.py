@@ -92,8 +92,10 @@ FivetranOperator(task_id="sync", connector_id="c", when_running="ignore")  # typ
 FivetranOperator(task_id="sync", connector_id="c", when_paused="unpaused")  # type: ignore[arg-type]
 FivetranOperator(task_id="sync", connector_id="c", schedule_type="cron")  # type: ignore[arg-type]
 
-FivetranResyncOperator(task_id="resync", connector_id="c")
+FivetranResyncOperator(task_id="resync", connector_id="c", confirm="c")
 FivetranResyncOperator(task_id="resync", connector_id="c", scope={"shop": ["orders", "customers"]})
+FivetranResyncOperator(task_id="resync", connector_id="c", scope="{{ params.tables | tojson }}")
+FivetranResyncOperator(task_id="resync", connector_id="c", confirm=True)  # type: ignore[arg-type]
 
 FivetranTransformationOperator(task_id="transform", transformation_id="t")
 FivetranTransformationOperator(
@@ -255,6 +257,14 @@ def cancel_by_name(name: str) -> bool:
     with FivetranHook() as hook:
         known = {transformation.name for transformation in hook.list_transformations(group_id="g")}
         return name in known and hook.cancel_transformation(hook.find_transformation(name, "Warehouse").id)
+
+
+def load_anew(connection_id: str) -> None:
+    hook = FivetranHook()
+    [schema] = hook.get_schema_config(connection_id)
+    tables = [table.source_name for table in schema.tables if table.enabled]
+    hook.wait_for_sync(hook.start_resync(connection_id, scope={schema.source_name: tables}))
+    hook.wait_for_sync(hook.start_resync(connection_id, confirm=connection_id, timeout=timedelta(days=2)))
 
 
 def is_worth_a_look(error: FivetranError) -> bool:

@@ -222,6 +222,7 @@ class FivetranOperator(BaseOperator):
         from airflow_provider_fivetran.core.models import dashboard_link
 
         with self._way_to_fivetran() as hook:
+            self._check_rendered()
             connection_id = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
             FivetranConnectionLink.persist(context, dashboard_link(connection_id))
             if self.run_name:
@@ -256,6 +257,9 @@ class FivetranOperator(BaseOperator):
         """Leave or stop the sync that this worker waits for, as wanted."""
         if self._at_work is not None:
             self._at_work.was_killed()
+
+    def _check_rendered(self) -> None:
+        """Refuse, before any request, what must not be carried out once templates are rendered."""
 
     # --- its parts ----------------------------------------------------------------------------------------
     # What runs a task is imported when it runs: a DAG file is parsed over and over.

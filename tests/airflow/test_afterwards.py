@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowTaskTimeout, TaskDeferred
@@ -458,6 +459,7 @@ WRONG_FOR_SENSORS = [
     ("completed_after_time", 5, "a datetime or a text such as"),
 ]
 OPERATORS = [FivetranOperator, FivetranResyncOperator]
+SOME_TABLES = partial(FivetranResyncOperator, scope={"shop": ["orders"]})
 
 
 class TestArguments:
@@ -476,7 +478,7 @@ class TestArguments:
             kind(**{"task_id": "t"} | named | {name: value})
         assert allowed in str(caught.value)
 
-    @pytest.mark.parametrize("kind", [*OPERATORS, FivetranSensor])
+    @pytest.mark.parametrize("kind", [FivetranOperator, SOME_TABLES, FivetranSensor])
     @pytest.mark.parametrize("names", [("connector_id",), ("connector_name", "destination_name")])
     def test_may_be_templates_or_what_other_tasks_return(self, kind, names):
         with DAG("d", schedule=None):
@@ -486,7 +488,7 @@ class TestArguments:
         assert one.upstream_task_ids == set()
         assert two.upstream_task_ids == {"before"}
 
-    @pytest.mark.parametrize("kind", [*OPERATORS, FivetranSensor])
+    @pytest.mark.parametrize("kind", [FivetranOperator, SOME_TABLES, FivetranSensor])
     @pytest.mark.parametrize("value", [None, True, False])
     def test_for_waiting_in_the_triggerer_may_be_unset(self, kind, value):
         assert kind(task_id="t", connector_id=ID, deferrable=value).deferrable is bool(value)

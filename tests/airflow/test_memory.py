@@ -214,8 +214,8 @@ class TestWhatIsNoted:
 
     @pytest.mark.parametrize("plan", [SHORT, ENDLESS], ids=["ended", "running"])
     def test_no_secret_and_not_much(self, blocking, plan):
-        blocking.add(plan)
         scope = {"shop": [f"table_{number}" for number in range(100)]}
+        blocking.add(plan, tables=scope["shop"])
         task = Task(blocking, FivetranResyncOperator, scope=scope)
         _ = task.lives() if plan is SHORT else task.dies()
         assert ID in task.store.text

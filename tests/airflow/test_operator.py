@@ -308,7 +308,8 @@ class TestAsAnAirflowTask:
     )
     @pytest.mark.parametrize("kind", [FivetranOperator, FivetranSensor, FivetranResyncOperator])
     def test_it_can_be_copied(self, kind, again):
-        task = again(kind(task_id="t", connector_id=ID, fivetran_conn_id="elsewhere"))
+        confirmed = {"confirm": ID} if kind is FivetranResyncOperator else {}
+        task = again(kind(task_id="t", connector_id=ID, fivetran_conn_id="elsewhere", **confirmed))
         assert (task.connector_id, task.fivetran_conn_id) == (ID, "elsewhere")
 
     def test_it_survives_the_serialization_of_its_dag(self):

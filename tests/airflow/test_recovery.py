@@ -71,6 +71,9 @@ CASES = {
     ),
     "no_wait": Case(arguments={"wait_for_completion": False}),
     "resync": Case(kind=FivetranResyncOperator, may_be_uncertain=True),
+    "resync_tables": Case(
+        arguments={"scope": {"shop": ["orders"]}}, kind=FivetranResyncOperator, may_be_uncertain=True
+    ),
 }
 
 

@@ -352,6 +352,7 @@ class Way:
     def add(self, *plans: SyncPlan, **fields: Any) -> None:
         """Add the connection; its syncs follow the plans, and then go on like the last of them."""
         fields.setdefault("default_plan", plans[-1] if plans else SyncPlan(duration=0.3))
+        fields.setdefault("schema", "shop")
         self.sim.add_connection(ID, plans=plans, **fields)
 
     @property
@@ -380,6 +381,8 @@ class Way:
         named = "transformation" if "Transformation" in kind.__name__ else "connector"
         if f"{named}_name" not in arguments:
             given[f"{named}_id"] = ID
+        if issubclass(kind, FivetranResyncOperator) and arguments.get("scope") is None:
+            given["confirm"] = arguments.get("connector_id", ID)
         return given | arguments
 
     def sync(self, **arguments: Any) -> Story:
