@@ -209,6 +209,9 @@ class _Rewriting:
     def _remark(self) -> None:
         if self._known.remark and "wait_for_completion" not in self._given:
             self._source.remark(self._call, f"{self._name}: {self._known.remark}")
+        choices = self._known.one_of
+        if choices and not any(self._argument(name) or name in self._elsewhere.keys for name in choices):
+            self._source.remark(self._call, f"{self._name}: {self._unconfirmed()}")
         different = [
             f"{name}={value}"
             for name, value in self._known.kept_with.items()
@@ -224,6 +227,14 @@ class _Rewriting:
         if waits and self._argument("timeout") is None:
             text += "; and unless timeout says otherwise a wait ends after 24 hours"
         self._source.remark(self._call, text)
+
+    def _unconfirmed(self) -> str:
+        called = self._argument("connector_id") or self._argument("connector_name")
+        value = self._source.code(called.value) if called else "what connector_id is"
+        return (
+            "without a scope it loads everything in the connection anew, which here has to be confirmed: if that "
+            f"is meant, add confirm={value}"
+        )
 
 
 def _is_positional(arg: cst.Arg) -> bool:

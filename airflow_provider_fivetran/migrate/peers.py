@@ -62,6 +62,8 @@ class OperatorOrSo:
     """Arguments, with their values, without which the same call would do something else altogether."""
     kept_with: Mapping[str, str] = field(default_factory=dict)
     """Arguments whose defaults differ on purpose, with the value that does what the peer did."""
+    one_of: tuple[str, ...] = ()
+    """Arguments of which a call has to give one here."""
     remark: str | None = None
     """What else a person should know about each call."""
 
@@ -92,7 +94,11 @@ CLASSES: Mapping[str, OperatorOrSo] = {
         "operator", f"{OURS}.operators.FivetranOperator", renamed=_TIMEOUT, kept_with=_SYNC
     ),
     f"{ASYNC}.operators.FivetranResyncOperator": OperatorOrSo(
-        "operator", f"{OURS}.operators.FivetranResyncOperator", renamed=_TIMEOUT, kept_with=_RESYNC
+        "operator",
+        f"{OURS}.operators.FivetranResyncOperator",
+        renamed=_TIMEOUT,
+        kept_with=_RESYNC,
+        one_of=("scope", "confirm"),
     ),
     f"{ASYNC}.sensors.FivetranSensor": OperatorOrSo(
         "sensor",
@@ -157,7 +163,7 @@ HOOK_METHODS: Mapping[str, str] = {
     "get_connector": f"here it is get_fivetran_connection(connection_id); {_NOT_THE_DICT}",
     "get_connector_async": "there is no asynchronous hook; in a worker use get_fivetran_connection",
     "get_connector_id": "here it is find_connection(connector_name, destination_name).id",
-    "get_connector_schemas": "there is no such method here; for the tables of a sync see table_assets",
+    "get_connector_schemas": f"here it is get_schema_config(connection_id); {_NOT_THE_DICT}",
     "get_connectors": f"here it is list_connections(group_id=...); {_NOT_THE_DICT}",
     "get_destinations": f"here it is get_destination(destination_id); {_NOT_THE_DICT}",
     "get_groups": f"here it is get_group(group_id), or list_groups() for all; {_NOT_THE_DICT}",

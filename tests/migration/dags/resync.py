@@ -21,6 +21,7 @@ with dag:
         task_id="resync_everything",
         fivetran_conn_id="fivetran_default",
         connector_id="{{ var.value.accounts_connection }}",
+        confirm="{{ var.value.accounts_connection }}",
     )
 
     some_tables = FivetranResyncOperator(
