@@ -52,6 +52,11 @@ SHAPES = {
         "transform_shop": {"report"},
         "report": set(),
     },
+    "fivetran_resync": {
+        "tables_or_everything": {"resync_tables", "resync_everything"},
+        "resync_tables": set(),
+        "resync_everything": set(),
+    },
     "fivetran_land_two_sources": {"sync_web_shop": set(), "sync_card_payments": set()},
 }
 NEED_WATCHERS = {"fivetran_watched_then_dbt", "fivetran_incident"}
@@ -132,11 +137,11 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulat
 
 @pytest.fixture
 def run(account: Simulator) -> Callable[..., Any]:
-    def run_example(name: str) -> Any:
+    def run_example(name: str, **params: Any) -> Any:
         with _in_dags_folder(name) as dag:
             for task in dag.tasks:
                 task.retries = 0  # dag.test() would sit through the pause between two attempts
-            return dag.test(logical_date=datetime.now(UTC))
+            return dag.test(logical_date=datetime.now(UTC), run_conf=params)
 
     return run_example
 
@@ -398,6 +403,36 @@ def test_freshness_keeps_dbt_from_running_where_a_source_is_broken(
     [worst, *_] = ti.xcom_pull(task_ids="sources_are_fresh", key="fivetran_freshness")["connections"]
     assert (worst["connection_id"], worst["state"], worst["is_failure"]) == ("web_shop", "broken", True)
     assert worst["link"] == "https://fivetran.com/dashboard/connections/web_shop"
+
+
+@newest
+@pytest.mark.parametrize(
+    ("params", "states", "loaded"),
+    [
+        ({}, ("success", "skipped"), [{"shop": ["orders"]}]),
+        (
+            {"tables": {"shop": ["payments", "orders"]}},
+            ("success", "skipped"),
+            [{"shop": ["payments", "orders"]}],
+        ),
+        ({"tables": {"shop": ["order"]}}, ("failed", "skipped"), []),
+        ({"tables": {}}, ("failed", "skipped"), []),
+        ({"everything": "shop_orders"}, ("skipped", "success"), [None]),
+        ({"everything": "yes"}, ("skipped", "failed"), []),
+    ],
+    ids=str,
+)
+def test_a_resync_is_of_what_was_chosen_or_of_nothing(
+    run: Callable[..., Any],
+    account: Simulator,
+    params: dict[str, Any],
+    states: tuple[str, str],
+    loaded: list[Any],
+) -> None:
+    became = _states(run("fivetran_resync", **params))
+    assert (became["resync_tables"], became["resync_everything"]) == states
+    assert [sync.tables for sync in account.runs("shop_orders")] == loaded
+    assert {sync.cause for sync in account.runs("shop_orders")} <= {"resync"}
 
 
 @newest
