@@ -43,9 +43,11 @@ FAIL = {
     "FivetranConnectionPaused",
     "FivetranForbidden",
     "FivetranLookupError",
+    "FivetranNeedsAttention",
     "FivetranNotFound",
     "FivetranRefused",
     "FivetranResyncRefused",
+    "FivetranTransformationDeleted",
     "FivetranTriggerUncertain",
     "FivetranUnauthorized",
 }
