@@ -71,7 +71,7 @@ def test_a_wrong_argument_is_an_error_that_names_it(wrong, said):
         wrong()
 
 
-@pytest.mark.skipif(HAS_WATCHERS, reason="Airflow 2 has no watchers")
+@pytest.mark.skipif(HAS_WATCHERS, reason="this Airflow has watchers; only Airflow 2 has none")
 def test_a_watcher_in_airflow_2_is_an_error_that_says_so():
     with pytest.raises(ValueError, match="Airflow 3 and newer only"):
         connection_asset("a_b", watchers=[object()])
