@@ -267,7 +267,7 @@ class FivetranSyncEndedTrigger(BaseEventTrigger):
                         self.failures,
                         self.poll_frequency,
                         line.listing,
-                        aio.AsyncTransport(line).send,
+                        aio.AsyncTransport(line).drive,
                         getattr(self, "asset_state_store", None),
                     )
                     async with aclosing(watch.ends()) as ends:

@@ -16,17 +16,17 @@ from airflow_provider_fivetran.core.endpoints import get_sync_history
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranForbidden, FivetranNotFound
 from airflow_provider_fivetran.core.history import REACH
 from airflow_provider_fivetran.core.landings import SAME_END, Watermark, by_timestamps, in_history, trace_of
-from airflow_provider_fivetran.core.protocol import next_page
+from airflow_provider_fivetran.core.steps import ask_pages
 from airflow_provider_fivetran.transport.listing import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from datetime import datetime
 
     from airflow_provider_fivetran.claiming import Store
     from airflow_provider_fivetran.core.landings import Trace
     from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
-    from airflow_provider_fivetran.core.protocol import Answer, Call
+    from airflow_provider_fivetran.core.steps import Procedure
     from airflow_provider_fivetran.core.verdicts import SyncRecord
     from airflow_provider_fivetran.transport.listing import Listing, Shown
 
@@ -59,14 +59,14 @@ class Watch:
     :param scope: which connections.
     :param failures: whether it is about syncs that did not end well, instead of those that did.
     :param interval: seconds between two looks.
-    :param send: sends a call, repeating it where that helps.
+    :param drive: carries out a procedure, repeating requests where that helps.
     """
 
     scope: Scope
     failures: bool
     interval: float
     listing: Listing
-    send: Callable[[Call[Any]], Awaitable[Answer[Any]]]
+    drive: Callable[[Procedure[Any]], Awaitable[Any]]
     store: Store | None
     _mark: Watermark | None = None
     _claims: Claims | None = None
@@ -213,7 +213,7 @@ class Watch:
 
     async def _history(
         self, found: Connection, at: datetime, latest: datetime | None, mark: datetime
-    ) -> list[SyncHistoryEntry]:
+    ) -> Sequence[SyncHistoryEntry]:
         entries = await self._history_since(found.id, min(mark, at - USUAL_REACH), at)
         if latest is not None and latest > mark and not _shows(entries, latest):
             entries = await self._history_since(found.id, at - REACH, at)
@@ -221,15 +221,11 @@ class Watch:
 
     async def _history_since(
         self, connection_id: str, since: datetime, at: datetime
-    ) -> list[SyncHistoryEntry]:
+    ) -> Sequence[SyncHistoryEntry]:
         until = at + timedelta(minutes=1)
-        call: Any = get_sync_history(connection_id, since=max(since, until - REACH), until=until)
-        entries: list[SyncHistoryEntry] = []
-        pages = 0
-        while call is not None and pages < MOST_HISTORY_PAGES:
-            page = await self.send(call)
-            entries += page.value.items
-            call, pages = next_page(call, page.value), pages + 1
+        call = get_sync_history(connection_id, since=max(since, until - REACH), until=until)
+        entries: Sequence[SyncHistoryEntry]
+        entries = await self.drive(ask_pages(call, most=MOST_HISTORY_PAGES))
         return entries
 
     def _go_without_history(self, connection_id: str, at: datetime) -> None:
@@ -306,5 +302,5 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _shows(entries: list[SyncHistoryEntry], end: datetime) -> bool:
+def _shows(entries: Sequence[SyncHistoryEntry], end: datetime) -> bool:
     return any(e.ended_at is not None and abs(e.ended_at - end) < SAME_END for e in entries)

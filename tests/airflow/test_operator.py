@@ -78,19 +78,25 @@ class TestTemplates:
         task.render_template_fields({"x": "rendered"}, Environment())
         assert (task.connector_id, task.run_name) == ("rendered", "rendered")
 
-    @pytest.mark.parametrize(
-        "scope", ["{{ scope | tojson }}", {"{{ schema }}": ["{{ table }}"]}, {"shop": ["{{ table }}"]}]
-    )
+    @pytest.mark.parametrize("scope", ["{{ scope | tojson }}", {"shop": ["{{ table }}"]}])
     def test_the_scope_of_a_resync(self, blocking, scope):
         blocking.add(GOOD)
         task = blocking.make(FivetranResyncOperator, scope=scope)
-        values = {"scope": {"shop": ["orders"]}, "schema": "shop", "table": "orders"}
+        values = {"scope": {"shop": ["orders"]}, "table": "orders"}
         task.render_template_fields(values, Environment())
         ti = TaskInstance()
-        if "{{ schema }}" in task.scope:
-            pytest.skip("Airflow renders the values of a dict, not its keys")
         execute(task, {"ti": ti, "task_instance": ti})
         assert blocking.sim.runs(ID)[0].tables == {"shop": ["orders"]}
+
+    def test_a_template_in_a_key_of_the_scope_is_not_rendered_and_so_refused(self, blocking):
+        # Airflow renders the values of a dictionary, not its keys.
+        blocking.add(GOOD)
+        task = blocking.make(FivetranResyncOperator, scope={"{{ schema }}": ["orders"]})
+        task.render_template_fields({"schema": "shop"}, Environment())
+        ti = TaskInstance()
+        with pytest.raises(AirflowFailException, match=r"there is no schema '\{\{ schema \}\}'"):
+            execute(task, {"ti": ti, "task_instance": ti})
+        assert blocking.sim.runs(ID) == []
 
 
 class TestChecks:

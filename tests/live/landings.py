@@ -130,7 +130,7 @@ class Landings:
         self._dags.mkdir()
         shutil.copy(HERE / "dags" / "landed.py", self._dags)
         self._say(f"{self.database.name} and Airflow {importlib.metadata.version('apache-airflow')} start")
-        fivetran = {
+        fivetran: dict[str, Any] = {
             "login": "sim-key",
             "password": "sim-secret",
             "host": url,

@@ -17,6 +17,7 @@ from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.claims import Receiver
 from airflow_provider_fivetran.core.protocol import read_answer
 from airflow_provider_fivetran.transport import listing as listing_module
+from airflow_provider_fivetran.transport.aio import AsyncTransport
 from airflow_provider_fivetran.transport.listing import Listing
 from airflow_provider_fivetran.watching import Scope, Watch
 from facts import T0
@@ -114,6 +115,17 @@ class Busy:
         }
 
 
+class Asking(AsyncTransport):
+    """Asks a busy account, and repeats nothing."""
+
+    def __init__(self, fivetran: Any) -> None:
+        super().__init__(fivetran)
+        self._fivetran = fivetran
+
+    async def send(self, call: Any) -> Any:
+        return await self._fivetran.send(call)
+
+
 BAD_ENDS = [(20, 40, "badly"), (60, 70, "well"), (90, 130, "cancelled"), (200, 220, "put off")]
 
 
@@ -141,7 +153,9 @@ def watching(fivetran, lasting, *ids, group=None, failures=False, store=None, li
 
     async def watch():
         shared = listing or Listing(fivetran.send)
-        watched = Watch(Scope(frozenset(ids), group), failures, interval, shared, fivetran.send, store)
+        watched = Watch(
+            Scope(frozenset(ids), group), failures, interval, shared, Asking(fivetran).drive, store
+        )
 
         async def listen():
             async for record in watched.ends():
