@@ -36,7 +36,7 @@ BEFORE_THE_SHORTEST = 0.85
 BEYOND_THE_LONGEST = 1.15
 LOOKS_AROUND_THE_END = 24
 QUICKEST_AROUND_THE_END = timedelta(seconds=1.5)
-SLOWEST_AROUND_THE_END = timedelta(seconds=6)
+SLOWEST_AROUND_THE_END = timedelta(seconds=7)
 OVERRUN_PER_PAUSE = 10
 
 # --- the account's hour -----------------------------------------------------------------------------------------

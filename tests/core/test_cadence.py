@@ -42,9 +42,9 @@ def test_of_an_unknown_sync_the_first_looks_come_quickly(age, pause):
     [
         pytest.param(0, 15, id="sparse at first"),
         pytest.param(1500, 15, id="sparse in the middle"),
-        pytest.param(2035, 6, id="when the usual end draws near"),
-        pytest.param(2400, 6, id="close around the usual end"),
-        pytest.param(2760 + 50, 11, id="less and less often when it overruns"),
+        pytest.param(2035, 7, id="when the usual end draws near"),
+        pytest.param(2400, 7, id="close around the usual end"),
+        pytest.param(2760 + 50, 12, id="less and less often when it overruns"),
         pytest.param(86400, 15, id="as any other when it overruns by far"),
     ],
 )
