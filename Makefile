@@ -91,6 +91,11 @@ watched: $(STAMP)  ## what watching 1, 50 and 500 connections costs in a real Ai
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group live
 	@exec $(BIN)/python tests/live/watched.py $(ARGS)
 
+.PHONY: transformed
+transformed: $(STAMP)  ## transformations after syncs in a real Airflow, killed, cleared and left alone, four minutes; ARGS="--only marked"
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --group live
+	@exec $(BIN)/python tests/live/transformed.py $(ARGS)
+
 .PHONY: bench
 bench: $(BENCH)/.installed  ## many waits, ours and a peer's, about an hour; ARGS="--load quick,mix --counts 1,10,100 --only ours"
 	@exec $(BENCH)/bin/python -m benchmarks $(ARGS)

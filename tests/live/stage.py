@@ -214,6 +214,10 @@ class LiveAirflow(Airflow):
             time.sleep(BETWEEN_LOOKS)
         raise NotReadyError(f"{name} did not become ready in time.")
 
+    def end_triggerer(self, name: str) -> None:
+        """Ask a triggerer to end, and wait until it has."""
+        self._processes.terminate(name)
+
     def job(self, name: str) -> int:
         """The id under which Airflow knows a triggerer that was waited for."""
         return self._jobs[name]
