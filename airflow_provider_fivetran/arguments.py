@@ -22,6 +22,7 @@ __all__ = [
     "check_ids",
     "check_text",
     "check_transformation",
+    "deferrable_of",
     "ids_of",
     "scope_of",
     "shorter",
@@ -180,6 +181,17 @@ def check_flag(name: str, value: object, *, optional: bool = False) -> None:
     """
     if not isinstance(value, bool) and not (optional and value is None):
         raise ValueError(f"{name} is {value!r}; allowed are True and False{' and None' if optional else ''}")
+
+
+def deferrable_of(value: bool | None) -> bool:  # noqa: FBT001 - as in the constructors
+    """Read ``deferrable`` of a task; unset follows ``[operators] default_deferrable``.
+
+    :raises ValueError: it is neither True nor False nor unset.
+    """
+    from airflow.providers.common.compat.sdk import conf  # noqa: PLC0415 - the rest of this file needs no Airflow
+
+    check_flag("deferrable", value, optional=True)
+    return conf.getboolean("operators", "default_deferrable", fallback=False) if value is None else value
 
 
 def check_attempts(value: int) -> None:

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, XComArg, conf
-
-from airflow_provider_fivetran.arguments import (
-    SHORTEST_POLL,
-    check_attempts,
-    check_choice,
-    check_delay,
-    check_flag,
-    check_text,
-    check_transformation,
-    span_of,
-)
+from airflow_provider_fivetran.arguments import check_choice, check_transformation
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.core.policies import WhenBlocked, WhenPartiallySucceeded
 from airflow_provider_fivetran.links import TRANSFORMATION_XCOM, FivetranTransformationLink
+from airflow_provider_fivetran.ticket_sensor import TicketSensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime, timedelta
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fivetran.core.events import BrokenOff
     from airflow_provider_fivetran.core.run_ticket import RunTicket
     from airflow_provider_fivetran.core.runs import RunEnded
+    from airflow_provider_fivetran.core.steps import Procedure
     from airflow_provider_fivetran.hooks import FivetranHook
+    from airflow_provider_fivetran.triggers import FivetranTransformationTrigger
 
 __all__ = ["FivetranTransformationSensor"]
 
-BACKSTOP = timedelta(hours=1)
-NO_TIME_YET = datetime.fromtimestamp(0, UTC)
 
-
-class FivetranTransformationSensor(BaseSensorOperator):
+class FivetranTransformationSensor(TicketSensor):
     """Waits for a run of a Fivetran transformation to end well, whoever started it.
 
     Without ``completed_after_time`` it waits for the next run to end after the sensor began; with it, for any
@@ -76,7 +64,6 @@ class FivetranTransformationSensor(BaseSensorOperator):
         "completed_after_time",
     )
     operator_extra_links = (FivetranTransformationLink(),)
-    ui_color = "#e6f0ff"
 
     def __init__(
         self,
@@ -94,76 +81,23 @@ class FivetranTransformationSensor(BaseSensorOperator):
         deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        chosen = span_of("poke_interval", poke_interval, least=SHORTEST_POLL)
-        if chosen is not None:
-            kwargs["poke_interval"] = chosen.total_seconds()
-        super().__init__(**kwargs)
+        super().__init__(
+            fivetran_conn_id=fivetran_conn_id,
+            poke_interval=poke_interval,
+            completed_after_time=completed_after_time,
+            fivetran_retry_limit=fivetran_retry_limit,
+            fivetran_retry_delay=fivetran_retry_delay,
+            deferrable=deferrable,
+            **kwargs,
+        )
         self.transformation_id = transformation_id
         self.transformation_name = transformation_name
         self.destination_name = destination_name
-        self.fivetran_conn_id = fivetran_conn_id
-        self.completed_after_time = completed_after_time
         self.when_partially_succeeded = when_partially_succeeded
         self.when_blocked = when_blocked
-        self.fivetran_retry_limit = fivetran_retry_limit
-        self.fivetran_retry_delay = fivetran_retry_delay
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
         check_transformation(transformation_id, transformation_name, destination_name)
-        check_text("fivetran_conn_id", fivetran_conn_id)
         check_choice("when_partially_succeeded", when_partially_succeeded, WhenPartiallySucceeded)
         check_choice("when_blocked", when_blocked, WhenBlocked)
-        check_flag("deferrable", deferrable, optional=True)
-        check_attempts(fivetran_retry_limit)
-        check_delay(fivetran_retry_delay)
-        if not isinstance(completed_after_time, XComArg) and "{" not in str(completed_after_time):
-            read_after(completed_after_time)
-        self._frequency = chosen
-        self._ticket: RunTicket | None = None
-
-    def execute(self, context: Context) -> Any:
-        """Look, and look again: in this worker, in a later one, or in the triggerer."""
-        if not self.deferrable:
-            return super().execute(context)
-        done = self.poke(context)
-        if not isinstance(done, PokeReturnValue):
-            from airflow_provider_fivetran.triggers import FivetranTransformationTrigger
-
-            ticket = self._ticket
-            assert ticket is not None  # noqa: S101  # poke took it
-            self.defer(
-                trigger=FivetranTransformationTrigger(
-                    ticket=ticket.to_json(),
-                    fivetran_conn_id=self.fivetran_conn_id,
-                    retry_limit=self.fivetran_retry_limit,
-                    retry_delay=self.fivetran_retry_delay,
-                ),
-                method_name="execute_complete",
-                timeout=max(ticket.deadline() - utcnow(), timedelta(0)) + BACKSTOP,
-            )
-        return done.xcom_value
-
-    def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look once."""
-        from airflow_provider_fivetran.core.models import TRANSFORMATIONS_LINK
-        from airflow_provider_fivetran.core.run_watch import watch_run
-        from airflow_provider_fivetran.raising import as_airflow_promises
-
-        now = utcnow()
-        with as_airflow_promises(self), self._hook() as hook:
-            if self._ticket is None:
-                transformation_id = hook.find_transformation_id(
-                    self.transformation_id, self.transformation_name, self.destination_name
-                )
-                FivetranTransformationLink.persist(context, TRANSFORMATIONS_LINK)
-                self._ticket = self._take_ticket(context, transformation_id, now)
-            # A key that is refused at the very first look was put there wrong; later, somebody is replacing it.
-            is_first = self._ticket.begun_at == now
-            ended = hook.carry_out_to_pause(watch_run(self._ticket, utcnow, key_has_worked=not is_first))
-            return False if ended is None else PokeReturnValue(True, self._conclude(context, ended))
 
     def execute_complete(self, context: Context, event: object) -> Any:
         """Go on when the trigger has sent its event."""
@@ -176,35 +110,34 @@ class FivetranTransformationSensor(BaseSensorOperator):
     # --- its parts ----------------------------------------------------------------------------------------
     # What runs a task is imported when it runs: a DAG file is parsed over and over.
 
-    def _hook(self) -> FivetranHook:
-        from airflow_provider_fivetran.hooks import FivetranHook
+    def _find(self, context: Context, hook: FivetranHook) -> str:
+        from airflow_provider_fivetran.core.models import TRANSFORMATIONS_LINK
 
-        return FivetranHook(
-            self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
+        found = hook.find_transformation_id(
+            self.transformation_id, self.transformation_name, self.destination_name
         )
+        FivetranTransformationLink.persist(context, TRANSFORMATIONS_LINK)
+        return found
 
-    def _take_ticket(self, context: Context, transformation_id: str, now: datetime) -> RunTicket:
-        from airflow_provider_fivetran.core.awaited import Aim
+    def _undated(self, found: str) -> RunTicket:
         from airflow_provider_fivetran.core.run_ticket import RunTicket
-        from airflow_provider_fivetran.core.sensing import sensed_from
-        from airflow_provider_fivetran.rescheduling import began_at
 
-        undated = RunTicket(
-            transformation_id=transformation_id,
-            aim=Aim.NEXT_END,
-            taken_at=NO_TIME_YET,
-            asked_at=NO_TIME_YET,
-            begun_at=NO_TIME_YET,
-            timeout=timedelta(seconds=self.timeout),
-            poll_frequency=self._frequency,
+        return RunTicket(
+            transformation_id=found,
             partial_is_enough=self.when_partially_succeeded == "succeed",
             wait_while_blocked=self.when_blocked == "wait",
+            **self._in_any_ticket(),
         )
-        # In reschedule mode it began in another process.
-        began = began_at(context, now) if self.reschedule else now
-        return sensed_from(undated, began, read_after(self.completed_after_time))
+
+    def _watch(self, ticket: RunTicket, *, key_has_worked: bool) -> Procedure[RunEnded]:
+        from airflow_provider_fivetran.core.run_watch import watch_run
+
+        return watch_run(ticket, utcnow, key_has_worked=key_has_worked)
+
+    def _trigger_class(self) -> type[FivetranTransformationTrigger]:
+        from airflow_provider_fivetran.triggers import FivetranTransformationTrigger
+
+        return FivetranTransformationTrigger
 
     def _conclude(self, context: Context, outcome: RunEnded | BrokenOff) -> str | None:
         from airflow_provider_fivetran.core.events import BrokenOff

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    BaseSensorOperator,
-    PokeReturnValue,
-    XComArg,
-    conf,
-)
-
-from airflow_provider_fivetran.arguments import (
-    SHORTEST_POLL,
-    check_attempts,
-    check_delay,
-    check_flag,
-    check_identified,
-    check_text,
-    span_of,
-)
+from airflow_provider_fivetran.arguments import check_flag, check_identified, span_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink, forget_results
 from airflow_provider_fivetran.sensor_freshness import FivetranFreshnessSensor
 from airflow_provider_fivetran.sensor_transformation import FivetranTransformationSensor
+from airflow_provider_fivetran.ticket_sensor import BACKSTOP, TicketSensor
 from airflow_provider_fivetran.without_worker import BeginsInTriggerer, is_possible, why_a_worker
 
 if TYPE_CHECKING:
@@ -36,17 +22,16 @@ if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_fivetran.core.events import BrokenOff
+    from airflow_provider_fivetran.core.steps import Procedure
     from airflow_provider_fivetran.core.ticket import Ticket
     from airflow_provider_fivetran.core.verdicts import Final, TriggerAgain
     from airflow_provider_fivetran.hooks import FivetranHook
+    from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
 __all__ = ["FivetranFreshnessSensor", "FivetranSensor", "FivetranTransformationSensor"]
 
-BACKSTOP = timedelta(hours=1)
-NO_TIME_YET = datetime.fromtimestamp(0, UTC)
 
-
-class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
+class FivetranSensor(BeginsInTriggerer, TicketSensor):
     """Waits for a Fivetran sync to end well, whoever started it.
 
     Without ``completed_after_time`` it waits for the next sync to end after the sensor began; with it, for any
@@ -88,7 +73,6 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         "completed_after_time",
     )
     operator_extra_links = (FivetranConnectionLink(),)
-    ui_color = "#e6f0ff"
 
     def __init__(
         self,
@@ -112,84 +96,33 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
         reschedule_wait_time = _renamed(
             kwargs, "reschedule_time", "reschedule_wait_time", reschedule_wait_time
         )
-        chosen = span_of("poke_interval", poke_interval, least=SHORTEST_POLL)
-        if chosen is not None:
-            kwargs["poke_interval"] = chosen.total_seconds()
-        super().__init__(**kwargs)
+        super().__init__(
+            fivetran_conn_id=fivetran_conn_id,
+            poke_interval=poke_interval,
+            completed_after_time=completed_after_time,
+            fivetran_retry_limit=fivetran_retry_limit,
+            fivetran_retry_delay=fivetran_retry_delay,
+            deferrable=deferrable,
+            **kwargs,
+        )
         self.connector_id = connector_id
         self.connector_name = connector_name
         self.destination_name = destination_name
-        self.fivetran_conn_id = fivetran_conn_id
-        self.fivetran_retry_limit = fivetran_retry_limit
-        self.fivetran_retry_delay = fivetran_retry_delay
-        self.completed_after_time = completed_after_time
         self.reschedule_wait_time = reschedule_wait_time
         self.always_wait_when_syncing = always_wait_when_syncing
         self.propagate_failures_forward = propagate_failures_forward
         self.table_assets = table_assets
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
         check_identified(connector_id, connector_name, destination_name)
-        check_text("fivetran_conn_id", fivetran_conn_id)
-        check_flag("deferrable", deferrable, optional=True)
         check_flag("start_from_trigger", start_from_trigger, optional=True)
         check_flag("always_wait_when_syncing", always_wait_when_syncing)
         check_flag("propagate_failures_forward", propagate_failures_forward)
-        check_attempts(fivetran_retry_limit)
-        check_delay(fivetran_retry_delay)
         span_of("reschedule_wait_time", reschedule_wait_time, zero=True)
         if self.outlets or table_assets is not None:
             from airflow_provider_fivetran.assets import checked_outlets
 
             is_mapped = getattr(self, "_BaseOperator__from_mapped", False)
             self.outlets = checked_outlets(self.outlets, table_assets, is_mapped=is_mapped)
-        if not isinstance(completed_after_time, XComArg) and "{" not in str(completed_after_time):
-            read_after(completed_after_time)
-        self._frequency = chosen
-        self._ticket: Ticket | None = None
         self.start_from_trigger = self._can_start_from_trigger(wanted=start_from_trigger)
-
-    def execute(self, context: Context) -> Any:
-        """Look, and look again: in this worker, in a later one, or in the triggerer."""
-        if not self.deferrable:
-            return super().execute(context)
-        done = self.poke(context)
-        if not isinstance(done, PokeReturnValue):
-            from airflow_provider_fivetran.triggers import FivetranSyncTrigger
-
-            ticket = self._ticket
-            assert ticket is not None  # noqa: S101  # poke took it
-            self.defer(
-                trigger=FivetranSyncTrigger(
-                    ticket=ticket.to_json(),
-                    fivetran_conn_id=self.fivetran_conn_id,
-                    retry_limit=self.fivetran_retry_limit,
-                    retry_delay=self.fivetran_retry_delay,
-                ),
-                method_name="execute_complete",
-                timeout=max(ticket.deadline() - utcnow(), timedelta(0)) + BACKSTOP,
-            )
-        return done.xcom_value
-
-    def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look once."""
-        from airflow_provider_fivetran.core.models import dashboard_link
-        from airflow_provider_fivetran.core.watch import watch
-        from airflow_provider_fivetran.raising import as_airflow_promises
-
-        now = utcnow()
-        with as_airflow_promises(self), self._hook() as hook:
-            if self._ticket is None:
-                connection_id = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
-                FivetranConnectionLink.persist(context, dashboard_link(connection_id))
-                self._ticket = self._take_ticket(context, connection_id, now)
-            # A key that is refused at the very first look was put there wrong; later, somebody is replacing it.
-            is_first = self._ticket.begun_at == now
-            outcome = hook.carry_out_to_pause(watch(self._ticket, utcnow, key_has_worked=not is_first))
-            return False if outcome is None else PokeReturnValue(True, self._conclude(context, outcome))
 
     def execute_complete(self, context: Context, event: object) -> Any:
         """Go on when the trigger has sent its event."""
@@ -261,38 +194,32 @@ class FivetranSensor(BeginsInTriggerer, BaseSensorOperator):
     # --- its parts ----------------------------------------------------------------------------------------
     # What runs a task is imported when it runs: a DAG file is parsed over and over.
 
-    def _hook(self) -> FivetranHook:
-        from airflow_provider_fivetran.hooks import FivetranHook
+    def _find(self, context: Context, hook: FivetranHook) -> str:
+        from airflow_provider_fivetran.core.models import dashboard_link
 
-        return FivetranHook(
-            self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-        )
+        found = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
+        FivetranConnectionLink.persist(context, dashboard_link(found))
+        return found
 
-    def _take_ticket(self, context: Context, connection_id: str, now: datetime) -> Ticket:
-        from airflow_provider_fivetran.core.sensing import sensed_from
-        from airflow_provider_fivetran.rescheduling import began_at
-
-        # In reschedule mode it began in another process.
-        began = began_at(context, now) if self.reschedule else now
-        return sensed_from(self._undated(connection_id), began, read_after(self.completed_after_time))
-
-    def _undated(self, connection_id: str) -> Ticket:
-        """All of a ticket that does not depend on when the sensor began."""
-        from airflow_provider_fivetran.core.ticket import Aim, Ticket
+    def _undated(self, found: str) -> Ticket:
+        from airflow_provider_fivetran.core.ticket import Ticket
 
         return Ticket(
-            connection_id=connection_id,
-            aim=Aim.NEXT_END,
-            taken_at=NO_TIME_YET,
-            asked_at=NO_TIME_YET,
-            begun_at=NO_TIME_YET,
-            timeout=timedelta(seconds=self.timeout),
-            poll_frequency=self._frequency,
+            connection_id=found,
             wait_while_syncing=self.always_wait_when_syncing,
             older_failures_count=self.propagate_failures_forward,
+            **self._in_any_ticket(),
         )
+
+    def _watch(self, ticket: Ticket, *, key_has_worked: bool) -> Procedure[Final | TriggerAgain]:
+        from airflow_provider_fivetran.core.watch import watch
+
+        return watch(ticket, utcnow, key_has_worked=key_has_worked)
+
+    def _trigger_class(self) -> type[FivetranSyncTrigger]:
+        from airflow_provider_fivetran.triggers import FivetranSyncTrigger
+
+        return FivetranSyncTrigger
 
     def _conclude(self, context: Context, outcome: Final | TriggerAgain | BrokenOff) -> str | None:
         from airflow_provider_fivetran.core.errors import FivetranError

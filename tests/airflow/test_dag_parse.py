@@ -178,6 +178,7 @@ LIGHT = {
     "airflow_provider_fivetran.sensor_freshness",
     "airflow_provider_fivetran.sensors",
     "airflow_provider_fivetran.sensor_transformation",
+    "airflow_provider_fivetran.ticket_sensor",
     "airflow_provider_fivetran.without_worker",
 }
 
