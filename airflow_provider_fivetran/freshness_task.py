@@ -19,34 +19,36 @@ from airflow_provider_fivetran.core.policies import WhenEmpty
 from airflow_provider_fivetran.links import FivetranConnectionLink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
     from airflow_provider_fivetran.core.freshness import Demand, FreshnessReport
     from airflow_provider_fivetran.core.survey import Selection
     from airflow_provider_fivetran.hooks import FivetranHook
 
-__all__ = ["FRESHNESS_XCOM", "TEMPLATE_FIELDS", "FreshnessTask"]
+__all__ = ["FRESHNESS_XCOM", "FreshnessTask", "allowing"]
 
 log = logging.getLogger(__name__)
 
 # The XCom with the whole report.
 FRESHNESS_XCOM = "fivetran_freshness"
-TEMPLATE_FIELDS = (
-    "connector_ids",
-    "group_id",
-    "destination_name",
-    "exclude",
-    "fresh_since",
-    "fivetran_conn_id",
-)
 WAYS = ("connector_ids", "group_id", "destination_name")
+TROUBLES = ("when_broken", "when_paused", "when_delayed", "when_rescheduled")
+
+
+def allowing(troubled: object, missing: object) -> Mapping[str, object]:
+    """Which words each policy allows: those about a trouble, and that about a connection that is missing."""
+    return {**dict.fromkeys(TROUBLES, troubled), "when_missing": missing}
 
 
 class FreshnessTask:
     """A task that looks at many connections. Importing it loads no hook."""
+
+    template_fields: Collection[str] = (*WAYS, "exclude", "fresh_since", "fivetran_conn_id")
+    operator_extra_links: Collection[BaseOperatorLink] = (FivetranConnectionLink(),)
+    ui_color = "#e6f0ff"
 
     # Which words each policy allows.
     policies: ClassVar[Mapping[str, object]]

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
-    conf,
 )
 
-from airflow_provider_fivetran.arguments import SHORTEST_POLL, check_flag, span_of
+from airflow_provider_fivetran.arguments import SHORTEST_POLL, deferrable_of, span_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.moments import in_words, write_moment
 from airflow_provider_fivetran.core.policies import WhenMissing, WhenTroubled
-from airflow_provider_fivetran.freshness_task import TEMPLATE_FIELDS, FreshnessTask
-from airflow_provider_fivetran.links import FivetranConnectionLink
+from airflow_provider_fivetran.freshness_task import FreshnessTask, allowing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
@@ -83,17 +81,7 @@ class FivetranFreshnessSensor(FreshnessTask, BaseSensorOperator):
         ``__cause__``.
     """
 
-    template_fields: Sequence[str] = TEMPLATE_FIELDS
-    operator_extra_links = (FivetranConnectionLink(),)
-    ui_color = "#e6f0ff"
-
-    policies: ClassVar[Mapping[str, object]] = {
-        "when_broken": WhenTroubled,
-        "when_paused": WhenTroubled,
-        "when_delayed": WhenTroubled,
-        "when_rescheduled": WhenTroubled,
-        "when_missing": WhenMissing,
-    }
+    policies = allowing(WhenTroubled, WhenMissing)
 
     def __init__(
         self,
@@ -136,12 +124,7 @@ class FivetranFreshnessSensor(FreshnessTask, BaseSensorOperator):
         self.fivetran_conn_id = fivetran_conn_id
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay
-        check_flag("deferrable", deferrable, optional=True)
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
+        self.deferrable = deferrable_of(deferrable)
         self._check_arguments()
         self._selected: Selection | None = None
         self._report: FreshnessReport | None = None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_fivetran.core.policies import CheckMissing, CheckTroubled
-from airflow_provider_fivetran.freshness_task import TEMPLATE_FIELDS, FreshnessTask
-from airflow_provider_fivetran.links import FivetranConnectionLink
+from airflow_provider_fivetran.freshness_task import FreshnessTask, allowing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime, timedelta
 
     from airflow.providers.common.compat.sdk import Context
@@ -68,17 +67,7 @@ class FivetranFreshnessOperator(FreshnessTask, BaseOperator):
         ``__cause__``.
     """
 
-    template_fields: Sequence[str] = TEMPLATE_FIELDS
-    operator_extra_links = (FivetranConnectionLink(),)
-    ui_color = "#e6f0ff"
-
-    policies: ClassVar[Mapping[str, object]] = {
-        "when_broken": CheckTroubled,
-        "when_paused": CheckTroubled,
-        "when_delayed": CheckTroubled,
-        "when_rescheduled": CheckTroubled,
-        "when_missing": CheckMissing,
-    }
+    policies = allowing(CheckTroubled, CheckMissing)
 
     def __init__(
         self,
