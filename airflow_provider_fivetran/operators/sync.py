@@ -3,23 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
-
-from airflow_provider_fivetran.arguments import (
-    SHORTEST_POLL,
-    check_attempts,
-    check_choice,
-    check_delay,
-    check_flag,
-    check_identified,
-    check_text,
-    shorter,
-    span_of,
-)
+from airflow_provider_fivetran.arguments import check_choice, check_flag, check_identified, span_of
 from airflow_provider_fivetran.core.policies import (
     ScheduleType,
     WhenBroken,
@@ -29,9 +15,11 @@ from airflow_provider_fivetran.core.policies import (
     WhenRunning,
 )
 from airflow_provider_fivetran.links import FivetranConnectionLink
+from airflow_provider_fivetran.operators.waiting_task import HOUR, WaitingTask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import AssetAlias, Context
 
@@ -42,12 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FivetranOperator"]
 
-HOUR = timedelta(hours=1)
-# What Airflow 3 and Airflow 2 tell a task whose trigger has sent nothing until the limit of the deferral.
-OUT_OF_TIME = ("Trigger timeout", "Trigger/execution timeout")
 
-
-class FivetranOperator(BaseOperator):
+class FivetranOperator(WaitingTask):
     """Starts a Fivetran sync and succeeds only when that sync has ended well.
 
     The connection is named by ``connector_id``, or by ``connector_name`` and ``destination_name``, which are
@@ -121,7 +105,6 @@ class FivetranOperator(BaseOperator):
         "fivetran_conn_id",
     )
     operator_extra_links = (FivetranConnectionLink(),)
-    ui_color = "#e6f0ff"
 
     def __init__(
         self,
@@ -150,23 +133,23 @@ class FivetranOperator(BaseOperator):
         table_assets: AssetAlias | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**_with_execution_timeout(kwargs))
+        super().__init__(
+            fivetran_conn_id=fivetran_conn_id,
+            fivetran_retry_limit=fivetran_retry_limit,
+            fivetran_retry_delay=fivetran_retry_delay,
+            poll_frequency=poll_frequency,
+            deferrable=deferrable,
+            wait_for_completion=wait_for_completion,
+            timeout=timeout,
+            start_timeout=start_timeout,
+            **_with_execution_timeout(kwargs),
+        )
         self.connector_id = connector_id
         self.connector_name = connector_name
         self.destination_name = destination_name
         self.run_name = run_name
-        self.fivetran_conn_id = fivetran_conn_id
-        self.fivetran_retry_limit = fivetran_retry_limit
-        self.fivetran_retry_delay = fivetran_retry_delay
-        self.poll_frequency = poll_frequency
         self.schedule_type = schedule_type
         self.reschedule_wait_time = reschedule_wait_time
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
-        self.wait_for_completion = wait_for_completion
         self.when_running = when_running
         self.when_rescheduled = when_rescheduled
         self.when_paused = when_paused
@@ -174,17 +157,12 @@ class FivetranOperator(BaseOperator):
         self.when_killed = when_killed
         self.restore_schedule = restore_schedule
         self.fresh_within = fresh_within
-        self.timeout = timeout
-        self.start_timeout = start_timeout
         self.table_assets = table_assets
-        self._at_work: Visit | None = None
         self._check_arguments()
 
     def _check_arguments(self) -> None:
         check_identified(self.connector_id, self.connector_name, self.destination_name)
-        check_text("fivetran_conn_id", self.fivetran_conn_id)
-        check_flag("deferrable", self.deferrable)
-        check_flag("wait_for_completion", self.wait_for_completion)
+        super()._check_arguments()
         check_flag("restore_schedule", self.restore_schedule)
         check_choice("when_running", self.when_running, WhenRunning)
         check_choice("when_rescheduled", self.when_rescheduled, WhenRescheduled)
@@ -202,9 +180,6 @@ class FivetranOperator(BaseOperator):
                 "wait_for_completion is False, so nobody would be there at the end of the sync to put back what "
                 "restore_schedule or when_paused='unpause_and_restore' ask for"
             )
-        check_attempts(self.fivetran_retry_limit)
-        check_delay(self.fivetran_retry_delay)
-        self._durations()
         if self.outlets or self.table_assets is not None:
             from airflow_provider_fivetran.assets import checked_outlets
 
@@ -216,6 +191,7 @@ class FivetranOperator(BaseOperator):
             )
 
     # --- the task -----------------------------------------------------------------------------------------
+    # What runs a task is imported when it runs: a DAG file is parsed over and over.
 
     def execute(self, context: Context) -> str | None:
         """Start the sync, or go on with that of an earlier try, and wait for it, here or in the triggerer."""
@@ -223,7 +199,7 @@ class FivetranOperator(BaseOperator):
 
         with self._way_to_fivetran() as hook:
             self._check_rendered()
-            connection_id = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
+            connection_id = hook().find_id(self.connector_id, self.connector_name, self.destination_name)
             FivetranConnectionLink.persist(context, dashboard_link(connection_id))
             if self.run_name:
                 self.log.info("Run name: %s", self.run_name)
@@ -235,68 +211,27 @@ class FivetranOperator(BaseOperator):
         from airflow_provider_fivetran.operators.ending import GoodEnd
 
         end = GoodEnd.of(event)
-        if end is not None:
-            value = end.conclude(self, context)
-            self._announce(context, end.outcome.record)
-            return value
-        with self._way_to_fivetran() as hook, self._visit(context, hook) as visit:
-            return visit.resume(event)
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """See to the connection when Airflow resumes the task without an event: the trigger died or was late."""
-        if next_method != "__fail__":
-            return super().resume_execution(next_method, next_kwargs, context)
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowException as error:
-            out_of_time = (next_kwargs or {}).get("error") in OUT_OF_TIME
-            with self._way_to_fivetran() as hook, self._visit(context, hook) as visit:
-                return visit.was_cut_off(error, out_of_time=out_of_time)
-
-    def on_kill(self) -> None:
-        """Leave or stop the sync that this worker waits for, as wanted."""
-        if self._at_work is not None:
-            self._at_work.was_killed()
+        if end is None:
+            return super().execute_complete(context, event)
+        value = end.conclude(self, context)
+        self._announce(context, end.outcome.record)
+        return value
 
     def _check_rendered(self) -> None:
         """Refuse, before any request, what must not be carried out once templates are rendered."""
 
     # --- its parts ----------------------------------------------------------------------------------------
-    # What runs a task is imported when it runs: a DAG file is parsed over and over.
 
-    @contextmanager
-    def _visit(self, context: Context, hook: FivetranHook) -> Iterator[Visit]:
+    def _visit_with(self, context: Context, hook: Callable[[], FivetranHook]) -> Visit:
         from airflow_provider_fivetran.operators.visit import Visit
 
-        visit = self._at_work = Visit(self, context, hook, self._order)
-        try:
-            yield visit
-        finally:
-            self._at_work = None
-        self._announce(context, visit.landed)
+        return Visit(self, context, hook, self._order)
 
-    def _announce(self, context: Context, landed: SyncRecord | None) -> None:
-        if self.outlets and landed is not None:
+    def _announce(self, context: Context, pushed: SyncRecord | None) -> None:
+        if self.outlets and pushed is not None and pushed.status != "started":
             from airflow_provider_fivetran.announcing import announce
 
-            announce(self, context, landed, scope=self._order(landed.connection_id).scope)
-
-    @contextmanager
-    def _way_to_fivetran(self) -> Iterator[FivetranHook]:
-        """The hook; errors leave it as Airflow wants them."""
-        from airflow_provider_fivetran.raising import failing_at_once_when_pointless
-
-        with failing_at_once_when_pointless(), self._hook() as hook:
-            yield hook
-
-    def _hook(self) -> FivetranHook:
-        from airflow_provider_fivetran.hooks import FivetranHook
-
-        return FivetranHook(
-            self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-        )
+            announce(self, context, pushed, scope=self._order(pushed.connection_id).scope)
 
     def _order(self, connection_id: str) -> Order:
         from airflow_provider_fivetran.core.orders import Order
@@ -313,16 +248,10 @@ class FivetranOperator(BaseOperator):
         )
 
     def _durations(self) -> dict[str, Any]:
-        """The durations of an order.
-
-        :raises ValueError: one of them is none.
-        """
         return {
-            "poll_frequency": span_of("poll_frequency", self.poll_frequency, least=SHORTEST_POLL),
+            **super()._durations(),
             "reschedule_wait": span_of("reschedule_wait_time", self.reschedule_wait_time, zero=True) or None,
             "fresh_within": span_of("fresh_within", self.fresh_within),
-            "timeout": shorter(span_of("timeout", self.timeout), self.execution_timeout),
-            "start_timeout": span_of("start_timeout", self.start_timeout) or HOUR,
         }
 
 

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
-
-from airflow_provider_fivetran.arguments import (
-    SHORTEST_POLL,
-    check_attempts,
-    check_choice,
-    check_delay,
-    check_flag,
-    check_text,
-    check_transformation,
-    shorter,
-    span_of,
-)
+from airflow_provider_fivetran.arguments import check_choice, check_flag, check_transformation
 from airflow_provider_fivetran.core.policies import (
     WhenBlocked,
     WhenPartiallySucceeded,
@@ -25,10 +12,10 @@ from airflow_provider_fivetran.core.policies import (
     WhenRunning,
 )
 from airflow_provider_fivetran.links import FivetranTransformationLink
-from airflow_provider_fivetran.operators.sync import HOUR, OUT_OF_TIME
+from airflow_provider_fivetran.operators.waiting_task import HOUR, WaitingTask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
@@ -40,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["FivetranTransformationOperator"]
 
 
-class FivetranTransformationOperator(BaseOperator):
+class FivetranTransformationOperator(WaitingTask):
     """Runs a Fivetran transformation (dbt Core or Quickstart), and succeeds only when that run has ended well.
 
     The transformation is given by ``transformation_id``, or by ``transformation_name``, which is looked up when the
@@ -97,7 +84,6 @@ class FivetranTransformationOperator(BaseOperator):
         "fivetran_conn_id",
     )
     operator_extra_links = (FivetranTransformationLink(),)
-    ui_color = "#e6f0ff"
 
     def __init__(
         self,
@@ -120,103 +106,53 @@ class FivetranTransformationOperator(BaseOperator):
         fivetran_retry_delay: float = 1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            fivetran_conn_id=fivetran_conn_id,
+            fivetran_retry_limit=fivetran_retry_limit,
+            fivetran_retry_delay=fivetran_retry_delay,
+            poll_frequency=poll_frequency,
+            deferrable=deferrable,
+            wait_for_completion=wait_for_completion,
+            timeout=timeout,
+            start_timeout=start_timeout,
+            **kwargs,
+        )
         self.transformation_id = transformation_id
         self.transformation_name = transformation_name
         self.destination_name = destination_name
-        self.fivetran_conn_id = fivetran_conn_id
         self.full_refresh = full_refresh
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
-        self.wait_for_completion = wait_for_completion
         self.when_running = when_running
         self.when_partially_succeeded = when_partially_succeeded
         self.when_blocked = when_blocked
         self.when_killed = when_killed
-        self.timeout = timeout
-        self.start_timeout = start_timeout
-        self.poll_frequency = poll_frequency
-        self.fivetran_retry_limit = fivetran_retry_limit
-        self.fivetran_retry_delay = fivetran_retry_delay
-        self._at_work: RunVisit | None = None
         self._check_arguments()
 
     def _check_arguments(self) -> None:
         check_transformation(self.transformation_id, self.transformation_name, self.destination_name)
-        check_text("fivetran_conn_id", self.fivetran_conn_id)
+        super()._check_arguments()
         check_flag("full_refresh", self.full_refresh)
-        check_flag("deferrable", self.deferrable)
-        check_flag("wait_for_completion", self.wait_for_completion)
         check_choice("when_running", self.when_running, WhenRunning)
         check_choice("when_partially_succeeded", self.when_partially_succeeded, WhenPartiallySucceeded)
         check_choice("when_blocked", self.when_blocked, WhenBlocked)
         check_choice("when_killed", self.when_killed, WhenRunKilled)
-        check_attempts(self.fivetran_retry_limit)
-        check_delay(self.fivetran_retry_delay)
-        self._durations()
 
-    # --- the task -----------------------------------------------------------------------------------------
+    # What runs a task is imported when it runs: a DAG file is parsed over and over.
 
     def execute(self, context: Context) -> str | None:
         """Run it, or go on with the run of an earlier try, and wait for it, here or in the triggerer."""
         from airflow_provider_fivetran.core.models import TRANSFORMATIONS_LINK
 
-        with self._visit(context) as visit:
-            transformation_id = visit.hook.find_transformation_id(
+        with self._way_to_fivetran() as hook, self._visit(context, hook) as visit:
+            transformation_id = hook().find_transformation_id(
                 self.transformation_id, self.transformation_name, self.destination_name
             )
             FivetranTransformationLink.persist(context, TRANSFORMATIONS_LINK)
             return visit.begin(transformation_id)
 
-    def execute_complete(self, context: Context, event: object) -> str | None:
-        """Go on when the trigger has sent its event."""
-        with self._visit(context) as visit:
-            return visit.resume(event)
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """See to the run when Airflow resumes the task without an event: the trigger died or was late."""
-        if next_method != "__fail__":
-            return super().resume_execution(next_method, next_kwargs, context)
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowException as error:
-            out_of_time = (next_kwargs or {}).get("error") in OUT_OF_TIME
-            with self._visit(context) as visit:
-                return visit.was_cut_off(error, out_of_time=out_of_time)
-
-    def on_kill(self) -> None:
-        """Cancel or leave the run that this worker waits for, as wanted."""
-        if self._at_work is not None:
-            self._at_work.was_killed()
-
-    # --- its parts ----------------------------------------------------------------------------------------
-    # What runs a task is imported when it runs: a DAG file is parsed over and over.
-
-    @contextmanager
-    def _visit(self, context: Context) -> Iterator[RunVisit]:
-        """A visit to a worker; errors leave it as Airflow wants them."""
+    def _visit_with(self, context: Context, hook: Callable[[], FivetranHook]) -> RunVisit:
         from airflow_provider_fivetran.operators.run_visit import RunVisit
-        from airflow_provider_fivetran.raising import failing_at_once_when_pointless
 
-        with failing_at_once_when_pointless(), RunVisit(self, context) as visit:
-            self._at_work = visit
-            try:
-                yield visit
-            finally:
-                self._at_work = None
-
-    def make_hook(self) -> FivetranHook:
-        """The way to Fivetran."""
-        from airflow_provider_fivetran.hooks import FivetranHook
-
-        return FivetranHook(
-            self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-        )
+        return RunVisit(self, context, hook, self.order_of)
 
     def order_of(self, transformation_id: str) -> RunOrder:
         """What is wanted, once the id is known."""
@@ -230,14 +166,3 @@ class FivetranTransformationOperator(BaseOperator):
             when_blocked=self.when_blocked,
             **self._durations(),
         )
-
-    def _durations(self) -> dict[str, Any]:
-        """The durations of an order.
-
-        :raises ValueError: one of them is none.
-        """
-        return {
-            "poll_frequency": span_of("poll_frequency", self.poll_frequency, least=SHORTEST_POLL),
-            "timeout": shorter(span_of("timeout", self.timeout), self.execution_timeout),
-            "start_timeout": span_of("start_timeout", self.start_timeout) or HOUR,
-        }

@@ -174,6 +174,7 @@ LIGHT = {
     "airflow_provider_fivetran.operators.resync",
     "airflow_provider_fivetran.operators.sync",
     "airflow_provider_fivetran.operators.transformation",
+    "airflow_provider_fivetran.operators.waiting_task",
     "airflow_provider_fivetran.operators.webhook",
     "airflow_provider_fivetran.sensor_freshness",
     "airflow_provider_fivetran.sensors",
