@@ -197,14 +197,13 @@ class FivetranOperator(WaitingTask):
         """Start the sync, or go on with that of an earlier try, and wait for it, here or in the triggerer."""
         from airflow_provider_fivetran.core.models import dashboard_link
 
-        with self._way_to_fivetran() as hook:
+        with self._way_to_fivetran() as hook, self._visit(context, hook) as visit:
             self._check_rendered()
             connection_id = hook().find_id(self.connector_id, self.connector_name, self.destination_name)
             FivetranConnectionLink.persist(context, dashboard_link(connection_id))
             if self.run_name:
                 self.log.info("Run name: %s", self.run_name)
-            with self._visit(context, hook) as visit:
-                return visit.begin(connection_id)
+            return visit.begin(connection_id)
 
     def execute_complete(self, context: Context, event: object) -> str | None:
         """Go on when the trigger has sent its event."""

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_fivetran.core.starting import Undo
 from airflow_provider_fivetran.core.ticket import Aim, Ticket
-from airflow_provider_fivetran.exceptions import FivetranSyncTimeout
+from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncTimeout
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger
@@ -227,6 +227,23 @@ class TestAWorkerIsEnded:
             task.on_kill()
             assert found(blocking) == (True, "auto")
             assert blocking.sim.runs(ID) == []
+
+    @pytest.mark.parametrize("when_killed", ["leave", "stop"])
+    def test_while_its_connection_is_looked_up_by_name_it_starts_nothing_any_more(
+        self, blocking, when_killed
+    ):
+        blocking.add(ENDLESS, schema="shop")
+        task = blocking.make(
+            FivetranOperator,
+            connector_name="shop",
+            destination_name="Warehouse",
+            when_killed=when_killed,
+        )
+        blocking.heard.at("GET", r"/groups$", task.on_kill)
+        ti = KilledInstance("failed")
+        with pytest.raises(FivetranError, match="Airflow ended the task"):
+            execute(task, {"ti": ti, "task_instance": ti})
+        assert blocking.sim.runs(ID) == []
 
 
 def looks_in_vain_after_the_change(way):
