@@ -31,6 +31,7 @@ _FLAGS = {
     "schema_captured",
     "resyncs_tables",
     "test_heals",
+    "authorized",
 }
 _TEXTS = {
     "id",
@@ -59,7 +60,7 @@ _LISTS = {
     "tables",
     "disabled_tables",
 }
-_OBJECTS = {"plan", "default_plan", "config", "schedule"}
+_OBJECTS = {"plan", "default_plan", "config", "auth", "schedule"}
 _TIMES = {"created_at", "succeeded_at", "failed_at"}
 
 # What only the machinery sets.
@@ -74,6 +75,7 @@ _INTERNAL = {
     "pending_resync",
     "warned_at",
     "settings",
+    "flexible_schedule",
     "runs",
     "starts_at",
     "last_started_at",

@@ -115,6 +115,12 @@ class Connection:
     # Whether its type can load single tables anew, as databases can.
     resyncs_tables: bool = True
     config: dict[str, Any] = field(default_factory=dict)
+    # What its type calls the ``auth`` section: no answer shows it.
+    auth: dict[str, Any] = field(default_factory=dict)
+    # Whether somebody has let Fivetran into the source, by credentials or a Connect Card: or setup tests fail.
+    authorized: bool = True
+    # What a ``schedule`` said that no ``sync_frequency`` can say.
+    flexible_schedule: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)

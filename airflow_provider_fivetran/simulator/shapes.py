@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .connector_types import secret_fields
+from .schedules import shape_schedule
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -41,23 +44,15 @@ def shape_connection(connection: Connection) -> dict[str, Any]:
         "proxy_agent_id": None,
         "hybrid_deployment_agent_id": None,
         "schedule_type": connection.schedule_type,
-        "schedule": _shape_schedule(connection),
+        "schedule": shape_schedule(connection),
         "source_sync_details": {},
-        "config": mask(connection.config),
+        "config": mask(connection.config, secret_fields(connection.service)),
         "status": _shape_status(connection),
         **connection.settings,
     }
     if connection.sync_frequency == 1440 and connection.daily_sync_time is not None:  # noqa: PLR2004 - a day
         shape["daily_sync_time"] = connection.daily_sync_time
     return shape
-
-
-def _shape_schedule(connection: Connection) -> dict[str, Any]:
-    if connection.schedule_type == "manual":
-        return {"schedule_type": "MANUAL"}
-    if connection.sync_frequency is None:
-        return {"schedule_type": "CRON", "cron": "0 6 * * 1-5"}
-    return {"schedule_type": "INTERVAL", "interval": connection.sync_frequency}
 
 
 def _shape_status(connection: Connection) -> dict[str, Any]:
@@ -209,17 +204,20 @@ def _shape_transformation_config(transformation: Transformation) -> dict[str, An
     return {"project_id": transformation.project_id, "name": transformation.name, "steps": steps}
 
 
-def mask(config: dict[str, Any]) -> dict[str, Any]:
-    """A copy with the secrets hidden, as the API never shows one again."""
-    return {name: _mask_value(name, value) for name, value in config.items()}
+def mask(config: dict[str, Any], declared: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A copy with the secrets hidden, as the API never shows one again.
+
+    ``declared`` are the names of fields that are secrets by the metadata of their type.
+    """
+    return {name: _mask_value(name, value, declared) for name, value in config.items()}
 
 
-def _mask_value(name: str, value: Any) -> Any:
+def _mask_value(name: str, value: Any, declared: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return mask(value)
-    if any(word in name.lower() for word in _SECRET_WORDS):
+        return mask(value, declared)
+    if name in declared or any(word in name.lower() for word in _SECRET_WORDS):
         return _MASK
-    return [_mask_value(name, item) for item in value] if isinstance(value, list) else value
+    return [_mask_value(name, item, declared) for item in value] if isinstance(value, list) else value
 
 
 def without_unset(value: Any) -> Any:

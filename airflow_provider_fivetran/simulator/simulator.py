@@ -166,6 +166,10 @@ class Simulator:
         """Break the setup until a sync ends well, or a setup test runs where ``test_heals``."""
         self.account.break_setup(connection_id, test_heals=test_heals)
 
+    def authorize(self, connection_id: str) -> None:
+        """Let somebody fill in the Connect Card of the connection; Fivetran then runs the setup tests."""
+        self.account.authorize(connection_id)
+
     def delay(self, connection_id: str) -> None:
         """Let Fivetran call the connection delayed until a sync ends well."""
         self.account.delay(connection_id)

@@ -40,6 +40,11 @@ class Switches:
     history_running: str | None = "RUNNING"
     history_order: Literal["newest_first", "oldest_first"] = "newest_first"
 
+    # A change of the field ``schedule``, which not every account has: taken, or passed over without a word.
+    flexible_schedules: Literal["ok", "ignored"] = "ok"
+    # Setup tests of a connection whose certificate nobody has trusted yet.
+    setup_tests_need_trust: bool = False
+
     # Fields without a value: sent as null, as Fivetran does, or left out, as its definition would have it.
     unset_fields: Literal["null", "omit"] = "null"
     # GET /v1/connections and the other lists of connections; False answers 403.
@@ -105,6 +110,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "resync_while_running": _OK_OR_CONFLICT,
     "history": (True, *_AVAILABILITY),
     "history_order": ("newest_first", "oldest_first"),
+    "flexible_schedules": ("ok", "ignored"),
     "unset_fields": ("null", "omit"),
     "warnings": _AVAILABILITY,
     "errors": _AVAILABILITY,

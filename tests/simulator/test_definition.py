@@ -39,7 +39,22 @@ CALLS = [
     ("post", f"{CONNECTION}/resync", None, {"scope": None}, 200),
     ("post", f"{CONNECTION}/resync", None, {"scope": {"schema": ["t"]}}, 200),
     ("post", f"{CONNECTION}/schemas/tables/resync", None, {"schema": ["t"]}, 200),
+    (CHANGE, CONNECTION, None, {"schedule": {"schedule_type": "CRON", "cron": "0 6 * * 1-5"}}, 200),
+    (
+        CHANGE,
+        CONNECTION,
+        None,
+        {"config": {"user": "u", "password": "p"}, "auth": {"refresh_token": "r"}},
+        200,
+    ),
     ("post", f"{CONNECTION}/test", None, {}, 200),
+    (
+        "post",
+        f"{CONNECTION}/connect-card",
+        None,
+        {"connect_card_config": {"redirect_uri": "https://x.y"}},
+        200,
+    ),
     ("get", f"{CONNECTION}/schemas", None, None, 200),
     ("get", f"{CONNECTION}/sync-history", None, None, 200),
     ("get", f"{CONNECTION}/sync-history", {"limit": 1}, None, 200),
@@ -55,6 +70,7 @@ CALLS = [
     ("get", "/v1/users", None, None, 200),
     ("get", "/v1/users/{userId}", None, None, 200),
     ("get", "/v1/metadata/connector-types", None, None, 200),
+    ("get", "/v1/metadata/connector-types/{service}", None, None, 200),
     ("get", "/v1/transformations", None, None, 200),
     ("get", TRANSFORMATION, None, None, 200),
     ("post", f"{TRANSFORMATION}/run", None, {"full_refresh": True}, 200),
@@ -76,6 +92,7 @@ NAMES = {
     "{destinationId}": "sim_group",
     "{userId}": "sim_user",
     "{warningType}": "late",
+    "{service}": "google_ads",
 }
 
 
@@ -215,6 +232,7 @@ BODIES = [
     ("post", f"{CONNECTION}/resync", {}),
     ("post", f"{CONNECTION}/schemas/tables/resync", {}),
     ("post", f"{CONNECTION}/test", {}),
+    ("post", f"{CONNECTION}/connect-card", {"connect_card_config": {"redirect_uri": "https://x.y"}}),
     ("post", f"{CONNECTION}/dismiss-warnings", {}),
     ("post", f"{TRANSFORMATION}/run", {}),
     ("post", "/v1/webhooks/account", NEW_WEBHOOK),

@@ -1,4 +1,4 @@
-"""The account, its groups, destinations and users, and the few connector types that the simulator knows."""
+"""The account, its groups, destinations and users."""
 
 # Route modules do without postponed annotations: FastAPI reads the types of the parameters at run time.
 from fastapi import APIRouter, Request
@@ -20,13 +20,6 @@ from airflow_provider_fivetran.simulator.shapes import (
 )
 
 router = APIRouter()
-
-_CONNECTOR_TYPES = [
-    {"id": "postgres", "name": "PostgreSQL", "type": "Database"},
-    {"id": "google_sheets", "name": "Google Sheets", "type": "File"},
-    {"id": "salesforce", "name": "Salesforce", "type": "API"},
-    {"id": "stripe", "name": "Stripe", "type": "API"},
-]
 
 
 @router.get("/account/info")
@@ -93,8 +86,3 @@ async def get_user(request: Request, user_id: str) -> JSONResponse:
     if user_id not in users:
         raise not_found("User", user_id)
     return success(request, "User details retrieved successfully", shape_user(users[user_id]))
-
-
-@router.get("/metadata/connector-types")
-async def list_connector_types(request: Request) -> Response:
-    return page(request, "Connector types retrieved successfully", _CONNECTOR_TYPES, dict)
