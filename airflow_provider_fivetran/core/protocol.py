@@ -29,6 +29,7 @@ from airflow_provider_fivetran.core.errors import (
 from airflow_provider_fivetran.core.fields import maybe_text, records, section, storable
 from airflow_provider_fivetran.core.models import TRANSFORMATIONS_LINK, dashboard_link
 from airflow_provider_fivetran.core.moments import read_http_date
+from airflow_provider_fivetran.core.secret import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -352,7 +353,7 @@ def read_answer(
     if envelope is None:
         raise FivetranUnexpectedAnswer(
             f"{host} answered {call.method} {call.path} with HTTP {status}, but not with JSON: "
-            f"{_excerpt(body)!r}",
+            f"{_excerpt(body, call)!r}",
             status=status,
         )
     try:
@@ -387,7 +388,9 @@ def _error_of(
     code = storable(code)[:MOST_OF_A_CODE] if isinstance(code, str) else None
     message = f"Fivetran answered {call.method} {call.path} with HTTP {status}"
     if code or said:
-        message += f" {code or ''}: {storable(str(said)[:500])}" if said else f" {code}"
+        # Without secrets before it is cut: half a secret would not be found.
+        said = without_secrets(str(said), call.body)[:500] if said else said
+        message += f" {code or ''}: {storable(said)}" if said else f" {code}"
     if status == 429:  # noqa: PLR2004
         return FivetranRateLimited(message, status=status, code=code, retry_after=_retry_after(headers))
     if status >= 500:  # noqa: PLR2004
@@ -419,5 +422,5 @@ def _whole_number(value: str | None) -> int | None:
     return int(value)
 
 
-def _excerpt(body: bytes) -> str:
-    return body[:80].decode("utf-8", "replace").strip()
+def _excerpt(body: bytes, call: Call[Any]) -> str:
+    return without_secrets(body.decode("utf-8", "replace"), call.body)[:80].strip()
