@@ -1,5 +1,6 @@
 """Every URL of this project: one function per endpoint, each returning the call, described but not sent.
 
+Those with which connections are set up stand in :mod:`airflow_provider_fivetran.core.setup_endpoints`.
 Only documented, current paths: ``/v1/connections`` and ``/sync``, never ``/v1/connectors`` or ``/force``.
 """
 
@@ -142,9 +143,13 @@ def resync_connection(connection_id: str, *, scope: Mapping[str, Sequence[str]] 
     return Call(method="POST", **_of_connection(connection_id, "/resync"), body=body, read=_nothing)
 
 
-def run_setup_tests(connection_id: str) -> Call[Connection]:
-    """``POST /v1/connections/{connectionId}/test``; the empty body is required."""
-    return Call(method="POST", **_of_connection(connection_id, "/test"), body={}, read=Connection.from_json)
+def run_setup_tests(connection_id: str, *, trust: Mapping[str, bool] | None = None) -> Call[Connection]:
+    """``POST /v1/connections/{connectionId}/test``; the body is required, even if it is empty.
+
+    :param trust: ``trust_certificates`` and ``trust_fingerprints``: whether those that are met are approved.
+    """
+    body = dict(trust or {})
+    return Call(method="POST", **_of_connection(connection_id, "/test"), body=body, read=Connection.from_json)
 
 
 def get_schema_config(connection_id: str) -> Call[tuple[SourceSchema, ...]]:

@@ -35,6 +35,9 @@ FivetranError
     FivetranNotFresh                connections are not as fresh, or not as healthy, as is demanded
         FivetranNeedsAttention      and some of them will not be before a person has looked at them
     FivetranWebhookTestFailed       the receiver of a webhook took no test delivery
+    FivetranWrongDescription        a connection is described with a type or a field that does not exist, or wrongly
+    FivetranNotAsDescribed          a connection is not as described, and is not to be changed, or cannot be
+    FivetranSetupTestFailed         a connection is as described, but its setup tests fail
 
 Each error takes its message first and everything else by keyword, so that it survives pickling and copying.
 """
@@ -57,12 +60,14 @@ __all__ = [
     "FivetranForbidden",
     "FivetranLookupError",
     "FivetranNeedsAttention",
+    "FivetranNotAsDescribed",
     "FivetranNotFound",
     "FivetranNotFresh",
     "FivetranRateLimited",
     "FivetranRefused",
     "FivetranResyncRefused",
     "FivetranServerError",
+    "FivetranSetupTestFailed",
     "FivetranSyncCancelled",
     "FivetranSyncError",
     "FivetranSyncFailed",
@@ -83,6 +88,7 @@ __all__ = [
     "FivetranUnexpectedAnswer",
     "FivetranUnreachable",
     "FivetranWebhookTestFailed",
+    "FivetranWrongDescription",
 ]
 
 
@@ -321,3 +327,22 @@ class FivetranNeedsAttention(FivetranNotFresh):
 
 class FivetranWebhookTestFailed(FivetranError):
     """The receiver of a webhook did not take a test delivery of Fivetran's."""
+
+
+class FivetranWrongDescription(FivetranError):
+    """A connection is described with a type, a field or a value that does not exist, or lacks a field.
+
+    The text names all such fields. Nothing was changed.
+    """
+
+    permanent = True
+
+
+class FivetranNotAsDescribed(FivetranError):
+    """A connection is not as described, and the task must not change it, or Fivetran does not let it be changed."""
+
+    permanent = True
+
+
+class FivetranSetupTestFailed(FivetranError):
+    """A connection is set up as described, but with that Fivetran does not get into the source."""

@@ -11,10 +11,17 @@ __all__ = [
     "POLICIES",
     "CheckMissing",
     "CheckTroubled",
+    "DelaySensitivity",
+    "NetworkingMethod",
     "ScheduleType",
+    "SchemaNames",
+    "SendSecrets",
+    "SetupSetting",
+    "SetupTests",
     "WebhookEvent",
     "WhenBlocked",
     "WhenBroken",
+    "WhenDifferent",
     "WhenEmpty",
     "WhenKilled",
     "WhenMissing",
@@ -43,6 +50,27 @@ WhenMissing: TypeAlias = Literal["fail", "wait", "ignore"]
 CheckTroubled: TypeAlias = Literal["fail_if_stale", "fail", "ignore"]
 CheckMissing: TypeAlias = Literal["fail", "ignore"]
 WhenEmpty: TypeAlias = Literal["fail", "pass"]
+
+# Of connections that are described: what is done about a difference, when secrets are sent and setup tests run, and
+# what can be described besides the fields of a type.
+WhenDifferent: TypeAlias = Literal["change", "show", "fail"]
+SendSecrets: TypeAlias = Literal["always", "when_needed"]
+SetupTests: TypeAlias = Literal["when_needed", "always", "never"]
+NetworkingMethod: TypeAlias = Literal["Directly", "PrivateLink", "SshTunnel", "ProxyAgent"]
+SchemaNames: TypeAlias = Literal["FIVETRAN_NAMING", "SOURCE_NAMING"]
+DelaySensitivity: TypeAlias = Literal["LOW", "NORMAL", "HIGH", "CUSTOM", "SYNC_FREQUENCY"]
+SetupSetting: TypeAlias = Literal[
+    "networking_method",
+    "private_link_id",
+    "proxy_agent_id",
+    "hybrid_deployment_agent_id",
+    "external_secrets_manager_id",
+    "destination_configuration",
+    "destination_schema_names",
+    "data_delay_sensitivity",
+    "data_delay_threshold",
+    "pause_after_trial",
+]
 
 # The events that Fivetran's pages on webhooks list, without those that they call deprecated. Transformations have
 # two sets of names, an older and a newer one; which of them an account takes is not documented.
