@@ -31,6 +31,7 @@ from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.hook_connections import ConnectionSetups
 from airflow_provider_fivetran.hook_freshness import FreshnessChecks
 from airflow_provider_fivetran.hook_lookups import LookUps
 from airflow_provider_fivetran.hook_resync import ResyncCalls
@@ -71,7 +72,9 @@ _FORM_FIELDS = {
 }
 
 
-class FivetranHook(FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, WebhookCalls, BaseHook):
+class FivetranHook(
+    ConnectionSetups, FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, WebhookCalls, BaseHook
+):
     """Talks to Fivetran's REST API with the key of an Airflow connection.
 
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
@@ -276,9 +279,17 @@ class FivetranHook(FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, W
             raise ValueError(f"schedule_type is {schedule_type!r}; allowed are 'auto' and 'manual'")
         return self._value(endpoints.change_connection(connection_id, {"schedule_type": schedule_type}))
 
-    def run_setup_tests(self, connection_id: str) -> Connection:
-        """Run the setup tests of a connection; their results are in the answer's ``setup_tests``."""
-        return self._value(endpoints.run_setup_tests(connection_id))
+    def run_setup_tests(
+        self, connection_id: str, *, trust_certificates: bool = False, trust_fingerprints: bool = False
+    ) -> Connection:
+        """Run the setup tests of a connection; their results are in the answer's ``setup_tests``.
+
+        :param trust_certificates: approve each certificate of the source that the tests meet.
+        :param trust_fingerprints: approve each SSH fingerprint that they meet.
+        """
+        trust = {"trust_certificates": trust_certificates, "trust_fingerprints": trust_fingerprints}
+        asked = {name: True for name, trusts in trust.items() if trusts}
+        return self._value(endpoints.run_setup_tests(connection_id, trust=asked))
 
     # --- syncs ------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
-"""Operators that start Fivetran syncs and transformations, that check what there is, and that keep a webhook."""
+"""Operators that start syncs and transformations, check what there is, and keep connections and a webhook."""
 
+from airflow_provider_fivetran.operators.connection import FivetranConnectionOperator
 from airflow_provider_fivetran.operators.freshness import FivetranFreshnessOperator
 from airflow_provider_fivetran.operators.resync import FivetranResyncOperator
 from airflow_provider_fivetran.operators.sync import FivetranOperator
@@ -7,6 +8,7 @@ from airflow_provider_fivetran.operators.transformation import FivetranTransform
 from airflow_provider_fivetran.operators.webhook import FivetranWebhookOperator
 
 __all__ = [
+    "FivetranConnectionOperator",
     "FivetranFreshnessOperator",
     "FivetranOperator",
     "FivetranResyncOperator",
