@@ -22,6 +22,7 @@ import airflow_home
 from airflow_provider_fivetran.assets import connection_asset, failure_asset, sync_record_of
 from airflow_provider_fivetran.core.verdicts import SyncRecord
 from airflow_provider_fivetran.simulator import Simulator, SyncPlan
+from stories import Eavesdropper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,13 @@ SHAPES = {
     },
     "fivetran_failure_handling": {"sync_shop": set()},
     "fivetran_many_connections": {"connections_in_use": {"sync"}, "sync": {"report"}, "report": set()},
+    "fivetran_connections_as_code": {
+        "shop": set(),
+        "crm": {"ask_somebody", "authorised", "load"},
+        "ask_somebody": {"authorised"},
+        "authorised": {"load"},
+        "load": set(),
+    },
     "fivetran_freshness": {
         "sources_are_fresh": {"transform"},
         "transform": {"all_is_healthy"},
@@ -270,6 +278,28 @@ def test_a_plain_sync_runs_once_and_hands_on_when_it_ended(
     record = _record(dag_run, "sync_shop")
     assert record["status"] == "succeeded"
     assert datetime.fromisoformat(record["ended_at"]) == sync.ended_at
+
+
+@newest
+def test_connections_are_made_as_described_and_one_is_loaded_when_somebody_has_authorised_it(
+    run: Callable[..., Any], account: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"conn_type": "generic", "password": "needle-of-a-password"}
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", json.dumps(source))
+    account.requests = heard = Eavesdropper()
+    # Right after the card was made, before the sensor looks.
+    heard.at("POST", "/connect-card$", lambda: account.authorize(_by_schema(account)["crm"].id))
+    states = _states(run("fivetran_connections_as_code"))
+    assert states == dict.fromkeys(SHAPES["fivetran_connections_as_code"], "success")
+    made = _by_schema(account)
+    assert (made["shop_db"].config["password"], made["shop_db"].paused) == ("needle-of-a-password", False)
+    assert made["shop_db"].flexible_schedule["days_of_week"] == ["MONDAY", "THURSDAY"]
+    assert (made["shop_db"].setup_state, made["crm"].setup_state) == ("connected", "connected")
+    assert _synced(account) == [made["crm"].id]
+
+
+def _by_schema(account: Simulator) -> dict[str, Any]:
+    return {connection.schema: connection for connection in account.account.connections.values()}
 
 
 @newest

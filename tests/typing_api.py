@@ -21,6 +21,7 @@ from airflow_provider_fivetran.assets import (
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncError, FivetranSyncFailed
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import (
+    FivetranConnectionOperator,
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
@@ -31,6 +32,7 @@ from airflow_provider_fivetran.retry_policy import FivetranRetryPolicy
 from airflow_provider_fivetran.sensors import (
     FivetranFreshnessSensor,
     FivetranSensor,
+    FivetranSetupSensor,
     FivetranTransformationSensor,
 )
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger, FivetranTransformationTrigger
@@ -76,6 +78,42 @@ FivetranOperator(task_id="sync", connector_id="c", poll_frequency=timedelta(seco
 FivetranOperator(task_id="sync", connector_id="c", poll_frequency=0.5, when_running="restart")
 FivetranOperator(task_id="sync", connector_id="c", when_running="skip", when_paused="skip")
 FivetranOperator(task_id="sync", connector_id="c", schedule_type="auto", when_broken="fail")
+
+# --- a connection, described ----------------------------------------------------------------------------
+
+described = FivetranConnectionOperator(
+    task_id="describe",
+    connector_name="shop",
+    destination_name="Warehouse",
+    service="postgres",
+    config={"host": "db.example", "port": 5432},
+    auth={"client_access": {"client_id": "{{ var.value.client }}"}},
+    secrets={"config.password": ("shop_db", "password"), "auth.refresh_token": ["ads", "extra.token"]},
+    settings={"networking_method": "Directly"},
+    schedule={"time_of_day": "06:00", "days_of_week": ["MONDAY"]},
+    paused=False,
+    connect_card={"redirect_uri": "https://airflow.example", "hide_setup_guide": True},
+    when_different="show",
+    send_secrets="when_needed",
+    setup_tests="never",
+    trust_certificates=True,
+    trust_fingerprints=True,
+    check_metadata=False,
+)
+FivetranConnectionOperator(
+    task_id="describe", connector_name="shop", group_id="g", service="stripe", schedule="manual"
+)
+FivetranConnectionOperator(
+    task_id="describe", connector_name="shop", group_id="g", state="absent", confirm="shop"
+)
+FivetranConnectionOperator(
+    task_id="describe",
+    connector_name="shop",
+    group_id="g",
+    service="stripe",
+    when_different="ignore",  # type: ignore[arg-type]
+)
+described >> FivetranSetupSensor(task_id="authorised", connector_id="c", poke_interval=timedelta(minutes=5))
 
 # --- when to try again, with Airflow 3.3 ----------------------------------------------------------------
 
@@ -235,6 +273,27 @@ def tested_webhooks() -> list[str]:
             if not hook.test_webhook(webhook_id, "sync_end").has_succeeded:
                 hook.delete_webhook(webhook_id)
         return found
+
+
+def described_by_hand(host: str) -> str | None:
+    with FivetranHook() as hook:
+        known = {kind.id for kind in hook.list_connector_types()}
+        assert_type(hook.get_connector_type("postgres").config.required, tuple[str, ...])
+        outcome = hook.ensure_connection(
+            "shop",
+            service="postgres" if "postgres" in known else "generic_postgres",
+            group_id="g",
+            config={"host": host},
+            secrets={"config.password": ("shop_db", "password")},
+        )
+        changed = hook.change_connection(outcome.connection_id or "", paused=False)
+        assert_type(changed.connection.id, str)
+        hook.set_schedule(changed.connection.id, {"interval": 60})
+        hook.run_setup_tests(changed.connection.id, trust_certificates=True)
+        card = hook.create_connect_card(changed.connection.id, {"redirect_uri": "https://airflow.example"})
+        hook.delete_connection(changed.connection.id)
+        hook.remove_connection("shop", destination_name="Warehouse", when_different="show")
+        return card.uri
 
 
 def start_and_wait(connection_id: str) -> None:

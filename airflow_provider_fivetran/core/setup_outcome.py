@@ -127,5 +127,6 @@ class SetupOutcome:
 
     def __str__(self) -> str:
         id_ = f" ({self.connection_id})" if self.connection_id else ""
-        count = f", {len(self.differences)} differences" if self.differences else ""
+        number = len(self.differences)
+        count = f", {number} difference{'s' if number > 1 else ''}" if number else ""
         return f"{self.name}{id_}: {self.action.replace('_', ' ')}{count}"

@@ -88,8 +88,8 @@ class FivetranConnectionOperator(BaseOperator):
     :param paused: whether it is paused. Unset: a new one is, and another is left alone.
     :param connect_card: lets a person authorise it: ``{"redirect_uri": "https://..."}``, and if wanted
         ``hide_setup_guide`` and ``all_fields``. While its setup is not complete, each run makes a link that is good
-        for a day and leaves it in the XCom ``fivetran_connect_card``; it is in no log. Whoever has it can set up
-        this connection.
+        for a day and leaves it in the XCom ``fivetran_connect_card``, which is ``None`` otherwise; it is in no
+        log. Whoever has it can set up this connection.
     :param state: ``"present"``; ``"absent"``: it is deleted, if it exists.
     :param confirm: where it is to be absent, ``connector_name`` once more.
     :param when_different: ``"change"``; ``"show"``: a dry run, which only reads and tells; ``"fail"``: an error that
@@ -229,8 +229,8 @@ class FivetranConnectionOperator(BaseOperator):
         ):
             outcome = self._carry_out(hook, context)
             self.log.info("%s", outcome)
-            if self.connect_card is not None and outcome.connection_id and not outcome.is_complete:
-                self._make_card(hook, context, outcome.connection_id)
+            if self.connect_card is not None and self.state == "present":
+                context["ti"].xcom_push(key=CONNECT_CARD_XCOM, value=self._card(hook, outcome))
             return outcome.connection_id
 
     def _carry_out(self, hook: FivetranHook, context: Context) -> SetupOutcome:
@@ -264,14 +264,17 @@ class FivetranConnectionOperator(BaseOperator):
             tell=tell,
         )
 
-    def _make_card(self, hook: FivetranHook, context: Context, connection_id: str) -> None:
+    def _card(self, hook: FivetranHook, outcome: SetupOutcome) -> str | None:
+        """The link for whoever authorises the connection, where somebody has to."""
+        if outcome.connection_id is None or outcome.is_complete:
+            return None
         if self.when_different != "change":
-            self.log.info("Somebody has to authorise %s; no link is made for that now", connection_id)
-            return
-        card = hook.create_connect_card(connection_id, self.connect_card or {})
-        context["ti"].xcom_push(key=CONNECT_CARD_XCOM, value=str(card.uri))
+            self.log.info("Somebody has to authorise %s; no link is made for that now", outcome.connection_id)
+            return None
+        card = hook.create_connect_card(outcome.connection_id, self.connect_card or {})
         self.log.info(
             "Somebody has to authorise %s: the link to its Connect Card, good for a day, is the XCom %s",
-            connection_id,
+            outcome.connection_id,
             CONNECT_CARD_XCOM,
         )
+        return str(card.uri)

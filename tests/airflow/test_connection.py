@@ -158,6 +158,7 @@ class TestCreating:
         assert truth(blocking).settings["destination_schema_names"] == "FIVETRAN_NAMING"
         second = ensure(blocking, send_secrets="when_needed").well()
         assert (second.value, second.record["action"], second.changes) == (first.value, "unchanged", [])
+        assert [request.method for request in second.requests] == ["GET", "GET"]
         assert blocking.sim.accepted(first.value) == []
 
     def test_it_is_let_go_only_when_its_setup_tests_have_passed(self, blocking):
@@ -612,7 +613,7 @@ class TestAuthorising:
             assert f"card-{done.value}" not in said()
         else:
             assert (truth(blocking).setup_state, truth(blocking).paused) == ("connected", False)
-            assert "fivetran_connect_card" not in done.ti.pushed
+            assert "fivetran_connect_card" not in done.ti.pushed  # nobody has to
         again = Done(blocking, FivetranConnectionOperator, **given).well()
         assert again.value == done.value
         seen = said() + repr(vars(done.task)) + json.dumps([done.ti.pushed, again.ti.pushed])
@@ -652,7 +653,7 @@ class TestAuthorising:
         assert waited.value == made
         assert {r.method for r in waited.requests} == {"GET"}
         done = ensure(blocking, **arguments, paused=False).well()
-        assert "fivetran_connect_card" not in done.ti.pushed
+        assert json.loads(done.ti.pushed["fivetran_connect_card"]) is None
         assert (done.record["setup_state"], truth(blocking).paused) == ("connected", False)
 
     def test_a_dry_run_makes_no_card(self, blocking):

@@ -15,6 +15,7 @@ from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_fivetran.assets import connection_asset
 from airflow_provider_fivetran.operators import (
+    FivetranConnectionOperator,
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
@@ -22,7 +23,7 @@ from airflow_provider_fivetran.operators import (
     FivetranWebhookOperator,
 )
 from airflow_provider_fivetran.sensors import (
-    FivetranFreshnessSensor, FivetranSensor, FivetranTransformationSensor
+    FivetranFreshnessSensor, FivetranSensor, FivetranSetupSensor, FivetranTransformationSensor
 )
 
 with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
@@ -40,6 +41,16 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
         task_id="sense", connector_name="shop", destination_name="Warehouse", completed_after_time=by_name.output
     )
     FivetranWebhookOperator(task_id="webhook", group_id="{{ var.value.group }}")
+    described = FivetranConnectionOperator(
+        task_id="described",
+        connector_name="{{ var.value.shop }}",
+        destination_name="Warehouse",
+        service="postgres",
+        config={"host": "{{ var.value.host }}", "port": 5432},
+        secrets={"config.password": ("{{ var.value.source }}", "password")},
+        schedule={"cron": "0 6 * * 1-5"},
+    )
+    FivetranSetupSensor(task_id="authorised", connector_id=described.output)
     FivetranFreshnessOperator(task_id="check", connector_ids=by_name.output, fresh_since="{{ data_interval_end }}")
     FivetranFreshnessSensor(task_id="fresh", connector_ids=["{{ var.value.shop }}"], fresh_since=by_name.output)
     transform = FivetranTransformationOperator(task_id="transform", transformation_name="shop", deferrable=True)
@@ -163,13 +174,16 @@ LIGHT = {
     "airflow_provider_fivetran.arguments",
     "airflow_provider_fivetran.assets",
     "airflow_provider_fivetran.clock",
+    "airflow_provider_fivetran.connection_arguments",
     "airflow_provider_fivetran.core",
     "airflow_provider_fivetran.core.asset_uris",
     "airflow_provider_fivetran.core.moments",
     "airflow_provider_fivetran.core.policies",
+    "airflow_provider_fivetran.core.sync_schedule",
     "airflow_provider_fivetran.freshness_task",
     "airflow_provider_fivetran.links",
     "airflow_provider_fivetran.operators",
+    "airflow_provider_fivetran.operators.connection",
     "airflow_provider_fivetran.operators.freshness",
     "airflow_provider_fivetran.operators.resync",
     "airflow_provider_fivetran.operators.sync",
@@ -177,6 +191,7 @@ LIGHT = {
     "airflow_provider_fivetran.operators.waiting_task",
     "airflow_provider_fivetran.operators.webhook",
     "airflow_provider_fivetran.sensor_freshness",
+    "airflow_provider_fivetran.sensor_setup",
     "airflow_provider_fivetran.sensors",
     "airflow_provider_fivetran.sensor_transformation",
     "airflow_provider_fivetran.ticket_sensor",
@@ -226,6 +241,7 @@ def test_a_dag_that_uses_everything_is_read(dag_bag):
         *("by_name", "resync", "sense", "webhook"),
         *("check", "fresh"),
         *("transform", "sense_run"),
+        *("described", "authorised"),
     }
 
 

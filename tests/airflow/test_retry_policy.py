@@ -47,6 +47,8 @@ FAIL = {
     "FivetranNotFound",
     "FivetranRefused",
     "FivetranResyncRefused",
+    "FivetranWrongDescription",
+    "FivetranNotAsDescribed",
     "FivetranTransformationDeleted",
     "FivetranTriggerUncertain",
     "FivetranUnauthorized",
