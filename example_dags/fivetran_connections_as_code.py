@@ -55,7 +55,7 @@ with DAG(
     authorised = FivetranSetupSensor(
         task_id="authorised",
         connector_id=crm.output,
-        mode="reschedule",
+        deferrable=True,
         poke_interval=timedelta(minutes=5),
         timeout=timedelta(days=1).total_seconds(),
     )

@@ -21,7 +21,6 @@ from airflow_provider_fivetran.exceptions import (
 )
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranConnectionOperator
-from airflow_provider_fivetran.sensors import FivetranSetupSensor
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from stories import TaskInstance, execute
 
@@ -645,13 +644,7 @@ class TestAuthorising:
             **card,
         }
         made = ensure(blocking, **arguments).well().value
-        waiting = Done(blocking, FivetranSetupSensor, connector_id=made, timeout=0.05, poke_interval=0.06)
-        assert "is incomplete; waiting for somebody to authorise it" in said()
-        assert waiting.value is None
-        blocking.heard.at("GET", rf"/{made}$", lambda: blocking.sim.authorize(made), nth=2)
-        waited = Done(blocking, FivetranSetupSensor, connector_id=made, timeout=20, poke_interval=0.06).well()
-        assert waited.value == made
-        assert {r.method for r in waited.requests} == {"GET"}
+        blocking.sim.authorize(made)
         done = ensure(blocking, **arguments, paused=False).well()
         assert json.loads(done.ti.pushed["fivetran_connect_card"]) is None
         assert (done.record["setup_state"], truth(blocking).paused) == ("connected", False)
@@ -663,16 +656,6 @@ class TestAuthorising:
             blocking, service="salesforce", config={}, secrets={}, connect_card=card, when_different="show"
         )
         assert done.well().changes == []
-
-    def test_the_sensor_gives_up_where_there_is_nothing_to_authorise(self, blocking):
-        gone = Done(blocking, FivetranSetupSensor, connector_id="gone")
-        assert isinstance(gone.error, AirflowFailException)
-
-    def test_the_sensor_waits_out_an_api_that_cannot_be_reached(self, blocking, said):
-        blocking.sim.add_connection("c")
-        blocking.sim.faults.add(Fault(kind="status", status=503, times=3))
-        assert Done(blocking, FivetranSetupSensor, connector_id="c", poke_interval=0.06).well().value == "c"
-        assert "asking again" in said()
 
 
 class TestHook:

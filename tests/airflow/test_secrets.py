@@ -27,7 +27,7 @@ SUPPORT = ROOT / "tests" / "support"
 # Letters that every encoding writes in another way.
 KEYS = {
     name: (f"needle-key-{name}/+%&7Q", f"needle-secret-{name}/+%&9Z")
-    for name in ("main", "spare", "dying", "doomed")
+    for name in ("main", "spare", "dying", "doomed", "source", "source_client", "source_token")
 }
 KEYS["wrong"] = (KEYS["main"][0], "needle-secret-wrong/+%&9Z")
 
@@ -41,8 +41,12 @@ from airflow.sdk import dag, task
 from airflow_provider_fivetran.core import steps
 from airflow_provider_fivetran.core.protocol import Call
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.operators import FivetranOperator, FivetranWebhookOperator
-from airflow_provider_fivetran.sensors import FivetranSensor
+from airflow_provider_fivetran.operators import (
+    FivetranConnectionOperator,
+    FivetranOperator,
+    FivetranWebhookOperator,
+)
+from airflow_provider_fivetran.sensors import FivetranSensor, FivetranSetupSensor
 
 steps.REFUSAL_PATIENCE = timedelta(seconds=1)
 log = logging.getLogger("airflow.task")
@@ -60,8 +64,56 @@ def sync(name, conn_id, **arguments):
     )
 
 
+def describe(name, service, **arguments):
+    return FivetranConnectionOperator(
+        task_id=name,
+        connector_name=name.removesuffix("_again"),
+        group_id="sim_group",
+        service=service,
+        fivetran_conn_id="by_db",
+        fivetran_retry_delay=0.05,
+        **arguments,
+    )
+
+
 @dag(start_date=datetime(2026, 1, 1), schedule=None)
 def supervised():
+    describe(
+        "by_password",
+        "postgres",
+        config={"host": "db.example"},
+        secrets={"config.user": ("source", "login"), "config.password": ("source", "password")},
+    ) >> describe(
+        "by_password_again",
+        "postgres",
+        secrets={"config.user": ("source", "extra.client"), "config.password": ("source", "extra.token")},
+    )
+    describe(
+        "by_auth",
+        "google_ads",
+        auth={"client_access": {"client_id": "id"}},
+        secrets={
+            "auth.client_access.client_secret": ("source", "extra.client"),
+            "auth.refresh_token": ("source", "extra.refresh"),
+        },
+    )
+    describe("by_token", "github", secrets={"config.pat": ("source", "extra.token")})
+    describe("by_key", "stripe", secrets={"config.secret_key": ("source", "extra.key")})
+    by_card = describe("by_card", "salesforce", connect_card={"redirect_uri": "https://airflow.example"})
+    FivetranSetupSensor(
+        task_id="authorised",
+        connector_id=by_card.output,
+        fivetran_conn_id="by_db",
+        poke_interval=0.2,
+        deferrable=True,
+    )
+    describe(
+        "repeated_in_the_refusal",
+        "postgres",
+        config={"schema_prefix": "repeated_in_the_refusal"},
+        secrets={"config.update_method": ("source", "password")},
+        check_metadata=False,
+    )
     sync("rotated", "dying_with_spare", deferrable=True)
     sync("blocking", "by_db")
     sync("failing", "by_env")
@@ -141,6 +193,18 @@ STATES = {
     "troubles": "failed",
     "webhook": "success",
     "mistaken_trigger": "failed",
+    **dict.fromkeys(
+        ("by_password", "by_password_again", "by_auth", "by_token", "by_key", "by_card"), "success"
+    ),
+    "authorised": "success",
+    "repeated_in_the_refusal": "failed",
+}
+# The secrets of sources, by the fields of the Airflow connection that holds them.
+SOURCE = {
+    "client": KEYS["source_client"][0],
+    "refresh": KEYS["source_client"][1],
+    "token": KEYS["source_token"][0],
+    "key": KEYS["source_token"][1],
 }
 
 
@@ -251,8 +315,15 @@ def account():
     for name, connection in (("dying", "rotated"), ("doomed", "refused_midway")):
         revoke = lambda key=KEYS[name][0]: simulator.revoke(key)  # noqa: E731
         simulator.requests.at("POST", f"/{connection}/sync$", revoke)
+    simulator.requests.at("POST", "/connect-card$", lambda: authorize_in_a_while(simulator))
     with simulator.serving(port=0):
         yield simulator
+
+
+def authorize_in_a_while(simulator):
+    """Let somebody fill in the card when the sensor has looked twice."""
+    made = next(c.id for c in simulator.account.connections.values() if c.schema == "by_card")
+    simulator.requests.at("GET", f"/{made}$", lambda: simulator.authorize(made), nth=2)
 
 
 @pytest.fixture
@@ -280,6 +351,12 @@ def environment(home, url):
     }
     stored = {
         "by_db": connection("main", url, extra=json.dumps({"webhook_secret": KEYS["spare"][1]})),
+        "source": {
+            "conn_type": "generic",
+            "login": KEYS["source"][0],
+            "password": KEYS["source"][1],
+            "extra": json.dumps(SOURCE),
+        },
         "dying_with_spare": connection("dying", url, extra=json.dumps({"fallback_conn_id": "spare"})),
     }
     ours = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
@@ -300,7 +377,7 @@ def environment(home, url):
 
 
 @pytest.mark.newest
-@pytest.mark.timeout(600)  # half a minute on a machine that has nothing else to do
+@pytest.mark.timeout(600)  # a minute on a machine that has nothing else to do
 def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, receiver, capsys):
     (tmp_path / "dags").mkdir()
     source = DAGS.replace("in TROUBLES", f"in {TROUBLES!r}").replace("RECEIVER", repr(receiver.url))
@@ -327,12 +404,30 @@ def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, 
         "was created; it leads to",
         "a webhook that cannot be",
         "a mistake in the midst of the provider",
+        "by_password is created as",
+        "by_password: config.user: '***' -> '***'",
+        "so they cannot be compared; they are sent anew",
+        "the link to its Connect Card, good for a day, is the XCom",
+        "waiting for somebody to authorise it",
+        "Field 'config.update_method' is '***'",
         *(f"{connection_id} with {conn_id}" for conn_id, connection_id in TROUBLES),
     ):
         assert words in told, words
     assert "a mistake of this program" in said
     assert any(".trigger." in path.name for path in logs)
     assert "FivetranSyncTrigger {'ticket'" in (tmp_path / "trigger_kwargs.txt").read_text()
+
+    assert "connect-card/setup" not in told
+    assert "card-" not in told
+    kept = {c.schema: c for c in account.account.connections.values()}
+    assert kept["by_password"].config["user"] == SOURCE["client"]
+    assert kept["by_password"].config["password"] == SOURCE["token"]
+    assert kept["by_auth"].auth["client_access"] == {"client_id": "id", "client_secret": SOURCE["client"]}
+    assert (kept["by_token"].config["pat"], kept["by_key"].config["secret_key"]) == (
+        SOURCE["token"],
+        SOURCE["key"],
+    )
+    assert {kept[name].setup_state for name in kept if name.startswith("by_")} == {"connected"}
 
     assert receiver.arrivals[0].is_signed_with(KEYS["spare"][1])
 
