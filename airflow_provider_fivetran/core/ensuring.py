@@ -50,7 +50,7 @@ __all__ = ["SetupOrder", "create_once", "ensure", "find", "remove"]
 # After the answer to a creation was lost: pauses before looks for the connection, in seconds.
 LOOKS_AFTER_LOST_ANSWER = (1, 2, 4, 8, 15, 30)
 MOST_PAGES = 10
-# Fivetran refuses a second connection of the same name with one of these.
+# With one of these Fivetran may refuse a second connection of the same name. That it does is not documented.
 MAYBE_TAKEN = frozenset({400, 409})
 COMPLETE = "connected"
 
@@ -116,31 +116,35 @@ def create_once(wanted: Description, body: Mapping[str, Any], clock: Clock) -> P
     """Create the connection, and say whether it was this request that did.
 
     The request is sent once. Where its answer is lost, the list tells whether it took; where it is refused, whether
-    somebody else was faster.
+    somebody else was faster. Somebody who was as fast is seen at once, before either of the two syncs anything.
 
+    :raises FivetranLookupError: somebody else has created one of this name in the same moment.
     :raises FivetranError: (one of its kinds) it was refused; or its answer was lost, and no connection shows itself
         within a minute. Doing it again begins with a look, and so cannot create a second one.
     """
     try:
-        return (yield from ask(create_connection(body))).value, True
+        made = (yield from ask(create_connection(body))).value
     except (FivetranUnreachable, FivetranServerError, FivetranUnexpectedAnswer) as error:
         if isinstance(error, FivetranUnreachable) and not error.maybe_received:
             raise
         lost = error
     except FivetranApiError as refusal:
-        made = (
-            (yield from find(wanted.group_id, wanted.name, clock)) if refusal.status in MAYBE_TAKEN else None
-        )
-        if made is None:
+        if refusal.status not in MAYBE_TAKEN:
             raise
-        yield Note(f"{wanted.name}: somebody else has created it as {made.connection.id} meanwhile")
-        return made, False
+        theirs = yield from find(wanted.group_id, wanted.name, clock)
+        if theirs is None:
+            raise
+        yield Note(f"{wanted.name}: somebody else has created it as {theirs.connection.id} meanwhile")
+        return theirs, False
+    else:
+        yield from find(wanted.group_id, wanted.name, clock)  # is it the only one?
+        return made, True
     yield Note(f"{wanted.name}: looking whether it was created, for no answer told: {lost}", is_warning=True)
     for seconds in LOOKS_AFTER_LOST_ANSWER:
         yield Pause(clock() + timedelta(seconds=seconds))
-        made = yield from find(wanted.group_id, wanted.name, clock)
-        if made is not None:
-            return made, True
+        found = yield from find(wanted.group_id, wanted.name, clock)
+        if found is not None:
+            return found, True
     raise lost
 
 
@@ -273,6 +277,9 @@ class _Ensuring:
             now, tests = yield from self._test(now)
             self._outcome = replace(self._outcome, setup=now, tests=tests, is_tested=True)
         if self._outcome.failure is None and self._wanted.paused is False and now.connection.paused:
+            if self._order.awaits_person and not self._outcome.is_complete:
+                yield Note(f"{self._wanted.name} stays paused until somebody has authorised it")
+                return self._outcome
             now = yield from self._send(now, {"paused": False})
             is_new = self._outcome.action == "created"
             self._outcome = replace(self._outcome, action="created" if is_new else "changed", setup=now)

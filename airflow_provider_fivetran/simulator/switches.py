@@ -42,6 +42,8 @@ class Switches:
 
     # A change of the field ``schedule``, which not every account has: taken, or passed over without a word.
     flexible_schedules: Literal["ok", "ignored"] = "ok"
+    # Whether a connection is refused whose name another of its group has.
+    names_are_unique: bool = True
     # Setup tests of a connection whose certificate nobody has trusted yet.
     setup_tests_need_trust: bool = False
 

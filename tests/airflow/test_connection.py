@@ -98,7 +98,13 @@ def source(monkeypatch):
 def said(caplog, capsys):
     """What was logged, wherever this Airflow's logs go."""
     caplog.set_level(logging.DEBUG)
-    return lambda: caplog.text + "".join(capsys.readouterr())
+    printed = []
+
+    def said():
+        printed.extend(capsys.readouterr())
+        return caplog.text + "".join(printed)
+
+    return said
 
 
 class Done:
@@ -232,6 +238,16 @@ class TestCreating:
         assert (done.value, done.record["action"]) == ("theirs", "changed")
         assert "somebody else has created it as theirs" in said()
         assert truth(blocking).config["host"] == "db.example"
+
+    def test_two_of_one_name_stay_paused_and_are_told(self, blocking):
+        blocking.sim.switches.names_are_unique = False
+        blocking.heard.at(
+            "GET", r"/connector-types/", lambda: blocking.sim.add_connection("d", schema="shop")
+        )
+        done = ensure(blocking, paused=False)
+        assert isinstance(done.cause, FivetranLookupError)
+        assert "d" in str(done.error)
+        assert [c.paused for c in blocking.sim.account.connections.values() if c.id != "d"] == [True]
 
     def test_a_worker_that_dies_right_after_it_has_been_made_leaves_no_second(self, blocking):
         class DiedError(BaseException):
@@ -605,7 +621,8 @@ class TestAuthorising:
         for section, fields in kept.items():
             assert getattr(truth(blocking), section).items() >= fields.items()
         if way == "a connect card":
-            assert truth(blocking).setup_state == "incomplete"
+            assert (truth(blocking).setup_state, truth(blocking).paused) == ("incomplete", True)
+            assert "shop stays paused until somebody has authorised it" in said()
             assert json.loads(done.ti.pushed["fivetran_connect_card"]).startswith(
                 "https://fivetran.com/connect-card/"
             )

@@ -11,6 +11,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
     FivetranConflict,
     FivetranForbidden,
+    FivetranLookupError,
     FivetranNotAsDescribed,
     FivetranNotFound,
     FivetranRateLimited,
@@ -42,6 +43,7 @@ def shown(**fields):
 
 
 MADE = shown()
+MADE_BY_ANOTHER = shown(id="d")
 
 
 def drive(fivetran, wanted=WANTED, **order):
@@ -57,7 +59,7 @@ def methods(fivetran):
 def test_it_is_looked_for_checked_and_then_made():
     fivetran = Fivetran(find=(), kind=NO_TYPE, create=MADE)
     assert drive(fivetran).action == "created"
-    assert methods(fivetran) == ["GET", "GET", "POST"]
+    assert methods(fivetran) == ["GET", "GET", "POST", "GET"]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,15 @@ def test_what_certainly_made_nothing_is_an_error_at_once(error):
     with pytest.raises(type(error)):
         drive(fivetran)
     assert methods(fivetran) == ["GET", "GET", "POST"]
+
+
+def test_one_that_somebody_else_makes_in_the_same_moment_is_told_before_either_syncs():
+    fivetran = Fivetran(find=[(), [MADE, MADE_BY_ANOTHER]], kind=NO_TYPE, create=MADE)
+    with pytest.raises(
+        FivetranLookupError, match="more than one connection named 'shop' in the group g: c, d"
+    ):
+        drive(fivetran, replace(WANTED, paused=False))
+    assert methods(fivetran) == ["GET", "GET", "POST", "GET"]
 
 
 @pytest.mark.parametrize("refusal", [TAKEN, FivetranConflict("exists", status=409)])

@@ -51,6 +51,8 @@ def test_a_name_follows_from_the_configuration_and_is_taken_once_in_a_group(sim,
     )
     sim.add_group("other")
     assert make(api, service=service, config=config, group_id="other")["schema"] == name
+    sim.switches.names_are_unique = False
+    assert make(api, service=service, config=config)["schema"] == name
 
 
 @pytest.mark.parametrize(
