@@ -167,9 +167,12 @@ class _Ensuring:
             if self._order.when_different != "change":
                 return self._only_told("would_create")
             now, is_ours = yield from create_once(self._wanted, self._new(), self._clock)
-            yield Note(f"{self._wanted.name} is created as {now.connection.id}, paused for now")
             if is_ours:
-                self._outcome = replace(self._outcome, action="created", setup=now, secrets_sent=True)
+                yield Note(f"{self._wanted.name} is created as {now.connection.id}, paused for now")
+                unknown = compare(self._wanted, now).unknown
+                self._outcome = replace(
+                    self._outcome, action="created", setup=now, unknown=unknown, secrets_sent=bool(unknown)
+                )
                 return (yield from self._finish(now, has_new_reach=True))
             found = now
         self._outcome = replace(self._outcome, setup=found)
@@ -178,6 +181,7 @@ class _Ensuring:
         for difference in comparison.differences:
             yield Note(f"{self._wanted.name}: {difference}")
         if self._order.when_different != "change":
+            yield from self._tell_unknown(comparison, sends=False)
             return self._only_told("would_change" if comparison.differences else "unchanged")
         if comparison.fixed:
             return replace(self._outcome, action="refused")
@@ -219,11 +223,8 @@ class _Ensuring:
                 is_warning=True,
             )
             sends = False
-        elif comparison.unknown:
-            yield Note(
-                f"{self._wanted.name}: Fivetran does not show {', '.join(comparison.unknown)}, so they cannot be "
-                f"compared; they are {'sent anew' if sends else 'not sent'}"
-            )
+        else:
+            yield from self._tell_unknown(comparison, sends=sends)
         changes = self._changes(comparison, found, with_unknown=sends)
         if not changes:
             return (yield from self._finish(found, has_new_reach=False))
@@ -239,6 +240,13 @@ class _Ensuring:
             secrets_sent=sends,
         )
         return (yield from self._finish(now, has_new_reach=bool(reaches)))
+
+    def _tell_unknown(self, comparison: Comparison, *, sends: bool) -> Procedure[None]:
+        if comparison.unknown:
+            yield Note(
+                f"{self._wanted.name}: Fivetran does not show {', '.join(comparison.unknown)}, so nobody can "
+                f"compare that; it is {'sent anew' if sends else 'not sent'}"
+            )
 
     def _changes(
         self, comparison: Comparison, now: Setup, *, with_unknown: bool = False, plainly: bool = True

@@ -101,7 +101,8 @@ class FivetranConnectionOperator(BaseOperator):
         setup is not complete; ``"always"``; ``"never"``. They use up a budget of the account.
     :param trust_certificates: let setup tests approve each certificate of the source that they meet; no.
     :param trust_fingerprints: let setup tests approve each SSH fingerprint that they meet; no.
-    :param check_metadata: whether the fields are checked against Fivetran's metadata, which is one request.
+    :param check_metadata: whether the fields are checked against Fivetran's metadata, which is one request. Without
+        that, a type whose ``config`` is not named by ``schema`` needs the field that names it there.
     :param fivetran_conn_id: id of the Airflow connection; ``fivetran_default``.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most; 3.
     :param fivetran_retry_delay: seconds before the first repetition; 1; later pauses grow.

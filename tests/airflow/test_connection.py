@@ -158,6 +158,7 @@ class TestCreating:
         first = ensure(blocking).well()
         assert first.value == truth(blocking).id
         assert first.record["action"] == "created"
+        assert (first.record["not_comparable"], first.record["secrets_sent"]) == (["config.password"], True)
         assert (truth(blocking).schema, truth(blocking).paused) == ("shop", True)
         assert truth(blocking).config["schema_prefix"] == "shop"
         assert truth(blocking).settings["destination_schema_names"] == "FIVETRAN_NAMING"
@@ -303,15 +304,13 @@ class TestChanging:
         assert done.record["differences"] == []
         assert done.record["not_comparable"] == ["config.password"]
         assert truth(blocking).config["password"] == "another needle"
-        assert (
-            "Fivetran does not show config.password, so they cannot be compared; they are sent anew" in said()
-        )
+        assert "Fivetran does not show config.password, so nobody can compare that; it is sent anew" in said()
         assert [path for method, path in done.changes if method == "POST"] == []
 
     def test_secrets_are_not_sent_when_nothing_needs_it_if_that_is_wanted(self, blocking, made, source, said):
         source(password="another needle")
         assert ensure(blocking, send_secrets="when_needed").well().changes == []
-        assert "they are not sent" in said()
+        assert "it is not sent" in said()
         assert truth(blocking).config["password"] == NEEDLES["password"]
         blocking.sim.break_setup(made, test_heals=True)
         ensure(blocking, send_secrets="when_needed").well()
