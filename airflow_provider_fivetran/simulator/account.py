@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from .checking import check_choices, check_numbers
+from .past import remember_past
 from .problems import conflict, invalid, not_found
 from .records import Connection, Group, ScheduleType, SetupState, SyncFrequency, SyncPlan, User
 from .syncs import Syncs
@@ -126,6 +127,7 @@ class Account:
             )
             _check_connection(connection)
             connection.enabled_at = now
+            remember_past(connection, now)
             self._plan_own_syncs(connection, now)
             self.connections[connection_id] = connection
             self._syncs.log.setdefault(connection_id, [])
@@ -346,5 +348,8 @@ def _check_connection(connection: Connection) -> None:
     check_choices("setup_state", connection.setup_state, get_args(SetupState))
     check_choices("schedule_type", connection.schedule_type, get_args(ScheduleType))
     check_choices("sync_frequency", connection.sync_frequency, (None, *SyncFrequency))
+    for name in ("past_every", "past_failing"):
+        if getattr(connection, name) is not None:
+            check_numbers(name, getattr(connection, name), least=1)
     if connection.every is not None:
         check_numbers("every", connection.every, least=0.001)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .checking import check_types
 from .faults import Fault
 from .mishaps import Mishap
-from .records import Connection, SyncPlan
+from .records import Connection, Key, SyncPlan
 from .transformations import Transformation
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ _LISTS = {
     "volume_mb",
     "output_model_names",
     "groups",
+    "hidden",
     "tables",
     "disabled_tables",
 }
@@ -71,6 +72,7 @@ _INTERNAL = {
     "interval",
     "scheduled_at",
     "enabled_at",
+    "past_until",
     "pending_resync",
     "warned_at",
     "settings",
@@ -142,8 +144,7 @@ def add_transformation(simulator: Simulator, data: Mapping[str, Any]) -> Transfo
 
 
 def _add_key(simulator: Simulator, data: Mapping[str, Any]) -> None:
-    names = {"key", "secret", "may_list", "may_read_history", "may_write", "webhooks", "groups", "system"}
-    simulator.add_key(**_checked(data, names, required=("key", "secret")))
+    simulator.add_key(**_checked(data, _names(Key), required=("key", "secret")))
 
 
 def _add_group(simulator: Simulator, data: Mapping[str, Any]) -> None:

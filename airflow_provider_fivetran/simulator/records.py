@@ -16,6 +16,7 @@ Outcome = Literal["success", "failure", "rescheduled", "canceled", "incomplete",
 Cause = Literal["api", "schedule", "force", "resync", "reschedule"]
 SetupState = Literal["incomplete", "connected", "broken"]
 ScheduleType = Literal["auto", "manual"]
+Hideable = Literal["users", "groups", "destinations", "transformations"]
 WebhookRight = Literal["manage", "read", "none"]
 SyncFrequency = (1, 5, 15, 30, 60, 120, 180, 360, 480, 720, 1440)
 
@@ -109,6 +110,11 @@ class Connection:
     failed_at: datetime | None = None
     historical: bool = False
     schema_captured: bool = True
+    # So many seconds apart syncs began before it was added, which its history shows, but not the log of real runs;
+    # they went as its default plan says, except that every so manyth failed.
+    past_every: float | None = None
+    past_failing: int | None = None
+    past_until: datetime | None = None
     # As its schema config shows them; a landing writes these three in any case.
     tables: Sequence[str] = ("customers", "orders", "payments")
     disabled_tables: Sequence[str] = ()
@@ -184,7 +190,11 @@ class Key:
     webhooks: WebhookRight = "manage"
     # The groups it sees; None is all of them.
     groups: frozenset[str] | None = None
+    # Of these it sees nothing.
+    hidden: frozenset[Hideable] = frozenset()
     system: bool = False
 
     def __post_init__(self) -> None:
         check_choices("webhooks", self.webhooks, get_args(WebhookRight))
+        for kind in self.hidden:
+            check_choices("hidden", kind, get_args(Hideable))

@@ -10,7 +10,7 @@ from .problems import forbidden, not_found
 if TYPE_CHECKING:
     from fastapi import Request
 
-    from .records import Connection, Group, Key
+    from .records import Connection, Group, Hideable, Key
     from .webhooks import Webhook
 
 
@@ -26,6 +26,12 @@ def sees_group(request: Request, group_id: str) -> bool:
 def require_list(request: Request) -> None:
     if not (simulator_of(request).switches.list_allowed and key_of(request).may_list):
         raise forbidden("This key may not list connections")
+
+
+def require_sight(request: Request, kind: Hideable) -> None:
+    """Refuse a key that sees nothing of a kind of things."""
+    if kind in key_of(request).hidden:
+        raise forbidden(f"This key may not see {kind}")
 
 
 def readable(request: Request, connection_id: str) -> Connection:

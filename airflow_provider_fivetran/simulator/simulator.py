@@ -102,8 +102,9 @@ class Simulator:
 
     def add_key(self, key: str, secret: str, **rights: Any) -> Key:
         """Add a key, or give it a new secret; ``rights`` are those of :class:`~.records.Key`."""
-        if rights.get("groups") is not None:
-            rights["groups"] = frozenset(rights["groups"])
+        for name in ("groups", "hidden"):
+            if rights.get(name) is not None:
+                rights[name] = frozenset(rights[name])
         made = Key(key=key, secret=secret, **rights)
         self.account.put_key(made)
         return made

@@ -87,6 +87,8 @@ def describe(sim):
         disabled_tables=["payments", "logs"],
         sync_frequency=1440,
         daily_sync_time="06:00",
+        past_every=86_400,
+        past_failing=2,
         config={"host": "db", "port": 5432, "password": "p", "tables": ["a"], "ssl": {"on": True}},
         default_plan=SyncPlan(duration=60),
         plans=[

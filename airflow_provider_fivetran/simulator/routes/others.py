@@ -10,6 +10,7 @@ from airflow_provider_fivetran.simulator.rights import (
     key_of,
     readable_group,
     require_list,
+    require_sight,
     visible_connections,
     visible_groups,
 )
@@ -43,11 +44,13 @@ async def account_info(request: Request) -> JSONResponse:
 
 @router.get("/groups")
 async def list_groups(request: Request) -> Response:
+    require_sight(request, "groups")
     return page(request, "Groups list retrieved successfully", visible_groups(request), shape_group)
 
 
 @router.get("/groups/{group_id}")
 async def get_group(request: Request, group_id: str) -> JSONResponse:
+    require_sight(request, "groups")
     group = readable_group(request, group_id)
     return success(request, "Group details retrieved successfully", shape_group(group))
 
@@ -64,6 +67,7 @@ async def list_group_connections(request: Request, group_id: str) -> Response:
 
 @router.get("/destinations")
 async def list_destinations(request: Request) -> Response:
+    require_sight(request, "destinations")
     return page(
         request,
         "Destinations list retrieved successfully",
@@ -74,6 +78,7 @@ async def list_destinations(request: Request) -> Response:
 
 @router.get("/destinations/{destination_id}")
 async def get_destination(request: Request, destination_id: str) -> JSONResponse:
+    require_sight(request, "destinations")
     group = readable_group(request, destination_id, "Destination")
     shape = shape_destination(group, with_config=True)
     return success(request, "Destination details retrieved successfully", shape)
@@ -81,6 +86,7 @@ async def get_destination(request: Request, destination_id: str) -> JSONResponse
 
 @router.get("/users")
 async def list_users(request: Request) -> Response:
+    require_sight(request, "users")
     users = simulator_of(request).account.users
     active = request.query_params.get("active")
     rows = [user for user in users.values() if active is None or user.active == (active == "true")]
@@ -89,6 +95,7 @@ async def list_users(request: Request) -> Response:
 
 @router.get("/users/{user_id}")
 async def get_user(request: Request, user_id: str) -> JSONResponse:
+    require_sight(request, "users")
     users = simulator_of(request).account.users
     if user_id not in users:
         raise not_found("User", user_id)
