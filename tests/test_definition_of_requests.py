@@ -29,6 +29,10 @@ MADE = {
         endpoints.list_connections(schema="s"),
         endpoints.list_connections(group_id="g", schema="s"),
     ],
+    "list_user_rows": [endpoints.list_user_rows()],
+    "list_group_rows": [endpoints.list_group_rows()],
+    "list_destination_rows": [endpoints.list_destination_rows()],
+    "list_sync_rows": [endpoints.list_sync_rows("c", since=NOW - timedelta(days=1), until=NOW)],
     "list_connection_rows": [endpoints.list_connection_rows(), endpoints.list_connection_rows(group_id="g")],
     "change_connection": [
         endpoints.change_connection("c", {"paused": True}),

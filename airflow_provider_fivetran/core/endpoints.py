@@ -42,10 +42,14 @@ __all__ = [
     "get_webhook",
     "list_connection_rows",
     "list_connections",
+    "list_destination_rows",
     "list_destinations",
+    "list_group_rows",
     "list_groups",
+    "list_sync_rows",
     "list_transformation_rows",
     "list_transformations",
+    "list_user_rows",
     "list_webhooks",
     "resync_connection",
     "run_setup_tests",
@@ -166,11 +170,22 @@ def get_sync_history(connection_id: str, *, since: datetime, until: datetime) ->
     Both ends are sent: Fivetran takes a missing end as one hour after the start. A window over seven days, or
     one that begins more than seven days ago, is refused with 400.
     """
+    return _get_sync_history(SyncHistoryEntry.from_json, connection_id, since=since, until=until)
+
+
+def list_sync_rows(connection_id: str, *, since: datetime, until: datetime) -> Call[Page[Mapping[str, Any]]]:
+    """The same with each row as it came: one that cannot be understood must not hide the others."""
+    return _get_sync_history(dict, connection_id, since=since, until=until)
+
+
+def _get_sync_history(
+    read: Callable[[Mapping[str, Any]], T], connection_id: str, *, since: datetime, until: datetime
+) -> Call[Page[T]]:
     return Call(
         method="GET",
         **_of_connection(connection_id, "/sync-history"),
         params={"start_time": _instant(since), "end_time": _instant(until), "limit": PAGE},
-        read=Page.reader(SyncHistoryEntry.from_json),
+        read=Page.reader(read),
         safe=True,
     )
 
@@ -179,11 +194,23 @@ def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _list(path: str, read: Callable[[Mapping[str, Any]], T]) -> Call[Page[T]]:
+    return Call(method="GET", path=path, params={"limit": PAGE}, read=Page.reader(read), safe=True)
+
+
 def list_groups() -> Call[Page[Group]]:
     """``GET /v1/groups``."""
-    return Call(
-        method="GET", path="/v1/groups", params={"limit": PAGE}, read=Page.reader(Group.from_json), safe=True
-    )
+    return _list("/v1/groups", Group.from_json)
+
+
+def list_group_rows() -> Call[Page[Mapping[str, Any]]]:
+    """The same with each row as it came."""
+    return _list("/v1/groups", dict)
+
+
+def list_user_rows() -> Call[Page[Mapping[str, Any]]]:
+    """``GET /v1/users``, each row as it came: of all users of the account, suspended or not."""
+    return _list("/v1/users", dict)
 
 
 def get_group(group_id: str) -> Call[Group]:
@@ -193,13 +220,12 @@ def get_group(group_id: str) -> Call[Group]:
 
 def list_destinations() -> Call[Page[Destination]]:
     """``GET /v1/destinations``."""
-    return Call(
-        method="GET",
-        path="/v1/destinations",
-        params={"limit": PAGE},
-        read=Page.reader(Destination.from_json),
-        safe=True,
-    )
+    return _list("/v1/destinations", Destination.from_json)
+
+
+def list_destination_rows() -> Call[Page[Mapping[str, Any]]]:
+    """The same with each row as it came."""
+    return _list("/v1/destinations", dict)
 
 
 def get_destination(destination_id: str) -> Call[Destination]:
@@ -214,13 +240,7 @@ def get_destination(destination_id: str) -> Call[Destination]:
 
 def list_webhooks() -> Call[Page[Webhook]]:
     """``GET /v1/webhooks``."""
-    return Call(
-        method="GET",
-        path="/v1/webhooks",
-        params={"limit": PAGE},
-        read=Page.reader(Webhook.from_json),
-        safe=True,
-    )
+    return _list("/v1/webhooks", Webhook.from_json)
 
 
 def get_webhook(webhook_id: str) -> Call[Webhook]:

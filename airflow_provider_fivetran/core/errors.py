@@ -34,6 +34,8 @@ FivetranError
     FivetranTriggerUncertain        the answer to a trigger was lost, and nothing tells whether it took
     FivetranNotFresh                connections are not as fresh, or not as healthy, as is demanded
         FivetranNeedsAttention      and some of them will not be before a person has looked at them
+    FivetranSnapshotIncomplete      the requests that a snapshot may make did not suffice
+    FivetranSnapshotTooLarge        a snapshot that is to be held in memory, or in an XCom, is too large for that
     FivetranWebhookTestFailed       the receiver of a webhook took no test delivery
 
 Each error takes its message first and everything else by keyword, so that it survives pickling and copying.
@@ -63,6 +65,8 @@ __all__ = [
     "FivetranRefused",
     "FivetranResyncRefused",
     "FivetranServerError",
+    "FivetranSnapshotIncomplete",
+    "FivetranSnapshotTooLarge",
     "FivetranSyncCancelled",
     "FivetranSyncError",
     "FivetranSyncFailed",
@@ -315,6 +319,16 @@ class FivetranNotFresh(FivetranError):
 
 class FivetranNeedsAttention(FivetranNotFresh):
     """Some of those that are not as demanded are broken, paused or missing: a retry would find them so again."""
+
+    permanent = True
+
+
+class FivetranSnapshotIncomplete(FivetranError):
+    """The requests that a snapshot may make did not suffice. Another try goes on where this one stopped."""
+
+
+class FivetranSnapshotTooLarge(FivetranError):
+    """A snapshot without a target is larger than is allowed for an XCom: give it a target, or fewer tables."""
 
     permanent = True
 

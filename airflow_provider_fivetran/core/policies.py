@@ -11,7 +11,9 @@ __all__ = [
     "POLICIES",
     "CheckMissing",
     "CheckTroubled",
+    "FileFormat",
     "ScheduleType",
+    "SnapshotTable",
     "WebhookEvent",
     "WhenBlocked",
     "WhenBroken",
@@ -43,6 +45,12 @@ WhenMissing: TypeAlias = Literal["fail", "wait", "ignore"]
 CheckTroubled: TypeAlias = Literal["fail_if_stale", "fail", "ignore"]
 CheckMissing: TypeAlias = Literal["fail", "ignore"]
 WhenEmpty: TypeAlias = Literal["fail", "pass"]
+
+FileFormat: TypeAlias = Literal["jsonl", "parquet"]
+# In the order in which a snapshot reads them.
+SnapshotTable: TypeAlias = Literal[
+    "users", "groups", "destinations", "transformations", "connections", "syncs", "latest_status"
+]
 
 # The events that Fivetran's pages on webhooks list, without those that they call deprecated. Transformations have
 # two sets of names, an older and a newer one; which of them an account takes is not documented.
