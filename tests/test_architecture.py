@@ -21,6 +21,7 @@ HEAVY = {
     "fastapi",
     "httpx",
     "openlineage",
+    "pyarrow",
     "requests",
     "starlette",
     "tenacity",

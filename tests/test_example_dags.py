@@ -52,6 +52,7 @@ SHAPES = {
         "transform_shop": {"report"},
         "report": set(),
     },
+    "fivetran_snapshot": {"snapshot": {"report"}, "report": set()},
     "fivetran_resync": {
         "tables_or_everything": {"resync_tables", "resync_everything"},
         "resync_tables": set(),
@@ -403,6 +404,24 @@ def test_freshness_keeps_dbt_from_running_where_a_source_is_broken(
     [worst, *_] = ti.xcom_pull(task_ids="sources_are_fresh", key="fivetran_freshness")["connections"]
     assert (worst["connection_id"], worst["state"], worst["is_failure"]) == ("web_shop", "broken", True)
     assert worst["link"] == "https://fivetran.com/dashboard/connections/web_shop"
+
+
+@newest
+def test_a_snapshot_is_written_and_what_failed_is_reported_from_it(
+    run: Callable[..., Any], account: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_FIVETRAN_SNAPSHOTS", f"file://{tmp_path}/snapshots")
+    account.set_plan("web_shop", SyncPlan(duration=0.01, outcome="failure"))
+    for source in ("shop_orders", "web_shop"):
+        account.start_sync(source)
+    _wait_for_its_end(account)
+    dag_run = run("fivetran_snapshot")
+    assert _states(dag_run) == {"snapshot": "success", "report": "success"}
+    ti = dag_run.get_task_instance("report")
+    assert ti.xcom_pull(task_ids="report") == ["web_shop"]
+    assert ti.xcom_pull(task_ids="snapshot")["rows"]["connections"] == 3
+    assert len(list(tmp_path.glob("snapshots/*/_snapshot.json"))) == 1
+    assert {request.method for request in account.requests} == {"GET"}
 
 
 @newest

@@ -26,6 +26,7 @@ PROMISED = {
         "FivetranFreshnessOperator",
         "FivetranOperator",
         "FivetranResyncOperator",
+        "FivetranSnapshotOperator",
         "FivetranTransformationOperator",
         "FivetranWebhookOperator",
     },

@@ -24,6 +24,7 @@ from airflow_provider_fivetran.operators import (
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranSnapshotOperator,
     FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
@@ -196,6 +197,24 @@ FivetranFreshnessSensor(
 # A check does not wait.
 FivetranFreshnessOperator(task_id="check", fresh_within=60, when_paused="wait")  # type: ignore[arg-type]
 
+# --- what there is ----------------------------------------------------------------------------------------
+
+FivetranSnapshotOperator(task_id="snapshot", target="s3://lake/fivetran/{{ ds }}")
+FivetranSnapshotOperator(
+    task_id="snapshot",
+    target="file:///lake",
+    target_conn_id="aws_default",
+    file_format="parquet",
+    tables=["connections", "latest_status"],
+    history_days=0.5,
+    max_requests=10_000,
+    leave_requests=0,
+    fivetran_conn_id="fivetran_default",
+    fivetran_retry_limit=5,
+    fivetran_retry_delay=2,
+)
+FivetranSnapshotOperator(task_id="snapshot", tables=["teams"])  # type: ignore[list-item]
+
 # --- what is told of syncs, and what is scheduled on it ---------------------------------------------------
 
 orders, stock = connection_asset("phonetics_scone"), connection_asset("canned_peach", host="127.0.0.1:8081")
@@ -223,6 +242,12 @@ def stale_connections() -> dict[str, str]:
         assert_type(report.is_as_demanded, bool)
         assert_type(report.counts["stale"], int)
         return {finding.connection_id: finding.link for finding in report.failures}
+
+
+def failing_connections() -> list[str]:
+    with FivetranHook() as hook:
+        tables = hook.take_snapshot(tables=["latest_status"], history_days=0, most_bytes=1_000_000)["tables"]
+        return [row["link"] for row in tables["latest_status"] if row["last_status"] == "failed"]
 
 
 def tested_webhooks() -> list[str]:

@@ -18,6 +18,7 @@ from airflow_provider_fivetran.operators import (
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranSnapshotOperator,
     FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
@@ -40,6 +41,7 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
         task_id="sense", connector_name="shop", destination_name="Warehouse", completed_after_time=by_name.output
     )
     FivetranWebhookOperator(task_id="webhook", group_id="{{ var.value.group }}")
+    FivetranSnapshotOperator(task_id="snapshot", target="s3://bucket/{{ ds }}", file_format="parquet")
     FivetranFreshnessOperator(task_id="check", connector_ids=by_name.output, fresh_since="{{ data_interval_end }}")
     FivetranFreshnessSensor(task_id="fresh", connector_ids=["{{ var.value.shop }}"], fresh_since=by_name.output)
     transform = FivetranTransformationOperator(task_id="transform", transformation_name="shop", deferrable=True)
@@ -127,7 +129,10 @@ HEAVY = {
     "fastapi",
     "uvicorn",
     "duckdb",
+    "fsspec",
     "openlineage",
+    "pyarrow",
+    "upath",
     "wtforms",
     "flask_appbuilder",
 }
@@ -172,6 +177,7 @@ LIGHT = {
     "airflow_provider_fivetran.operators",
     "airflow_provider_fivetran.operators.freshness",
     "airflow_provider_fivetran.operators.resync",
+    "airflow_provider_fivetran.operators.snapshot",
     "airflow_provider_fivetran.operators.sync",
     "airflow_provider_fivetran.operators.transformation",
     "airflow_provider_fivetran.operators.waiting_task",
@@ -179,6 +185,7 @@ LIGHT = {
     "airflow_provider_fivetran.sensor_freshness",
     "airflow_provider_fivetran.sensors",
     "airflow_provider_fivetran.sensor_transformation",
+    "airflow_provider_fivetran.snapshot_arguments",
     "airflow_provider_fivetran.ticket_sensor",
     "airflow_provider_fivetran.without_worker",
 }
@@ -223,7 +230,7 @@ def test_a_dag_that_uses_everything_is_read(dag_bag):
     bag = dag_bag(USES.replace("POLICY", "queue"))
     assert bag.import_errors == {}
     assert set(bag.dags["uses_fivetran"].task_dict) == {
-        *("by_name", "resync", "sense", "webhook"),
+        *("by_name", "resync", "sense", "webhook", "snapshot"),
         *("check", "fresh"),
         *("transform", "sense_run"),
     }
