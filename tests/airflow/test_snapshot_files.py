@@ -19,7 +19,7 @@ from airflow_provider_fivetran.snapshot_formats import writer_of
 try:  # Airflow 3
     from airflow.sdk.io import attach
 except ImportError:
-    from airflow.io import attach
+    from airflow.io.store import attach
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -47,11 +47,15 @@ class Target:
         found = self.path.fs.find(root)
         return sorted(str(name).removeprefix(root).lstrip("/") for name in found)
 
+    def open(self, name, mode):
+        return self.path.fs.open(f"{self.path.path.rstrip('/')}/{name}", mode)
+
     def text(self, name):
-        return (self.path / name).fs.cat_file((self.path / name).path).decode()
+        with self.open(name, "rb") as file:
+            return file.read().decode()
 
     def write(self, name, text):
-        with (self.path / name).fs.open((self.path / name).path, "wb") as file:
+        with self.open(name, "wb") as file:
             file.write(text.encode())
 
 
@@ -186,8 +190,7 @@ def test_parquet_has_the_rows_with_types(target):
             files.add("transformations", [row] * 5_000)
         files.commit({})
         files.finish({})
-    path = target.path / "transformations/part-00000.parquet"
-    with path.fs.open(path.path, "rb") as file:
+    with target.open("transformations/part-00000.parquet", "rb") as file:
         read = parquet.ParquetFile(file)
         assert (read.metadata.num_rows, read.metadata.num_row_groups) == (15_000, 2)
         assert read.read().slice(14_999).to_pylist() == [row]
