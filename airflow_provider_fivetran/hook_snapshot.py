@@ -71,7 +71,7 @@ class Snapshots:
         :param tables: of ``users``, ``groups``, ``destinations``, ``transformations``, ``connections``, ``syncs``
             and ``latest_status``; unset: all.
         :param history_days: how many days of sync history are read, at most 7; 0: none.
-        :param max_requests: of this try, at most; unset: no limit.
+        :param max_requests: of this try, at most; it must suffice for the lists; unset: no limit.
         :param leave_requests: how many requests of the account's hour are left to others; 2,000, or half of what was
             left when the snapshot began, where that is less.
         :param most_bytes: without a target: how long the tables may be as JSON; 262,144.
@@ -79,8 +79,8 @@ class Snapshots:
         :return: ``begun_at``, ``ended_at``, ``tries``, ``requests``, ``history_days``, ``rows`` by table; with a
             target also ``target``, ``file_format`` and ``parts`` by table, without one ``tables``, each of which is
             a list of dictionaries.
-        :raises ValueError: an argument is not allowed.
-        :raises ModuleNotFoundError: pyarrow, or what the target needs, is not installed.
+        :raises ValueError: an argument is not allowed, or no installed package knows the scheme of the target.
+        :raises ModuleNotFoundError: pyarrow is needed and not installed.
         :raises FivetranSnapshotIncomplete: the requests that may be made do not suffice.
         :raises FivetranSnapshotTooLarge: without a target: there is more than ``most_bytes``.
         :raises FivetranApiError: the key may see nothing of all this.

@@ -15,16 +15,16 @@ COMMAND = [sys.executable, "-m", "benchmarks.snapshot", "--connections", "330", 
 
 
 @pytest.mark.newest
+@pytest.mark.timeout(300)
 def test_a_snapshot_that_is_killed_twice_has_the_rows_of_a_whole_one():
     done = subprocess.run(
-        COMMAND, check=False, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=100
+        COMMAND, check=False, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Of 330: the one that was killed has the same rows." in done.stdout
     whole, killed = (int(found) for found in re.findall(r"\| 330 \| (\d+) \|", done.stdout))
     assert whole == 335
-    # In each death the names are lost, and a hundred histories at most.
-    assert whole + 2 * 2 <= killed <= whole + 2 * 102
+    assert whole < killed <= whole + 2 * 100  # what was not committed
 
 
 def test_rows_that_differ_are_seen(tmp_path):

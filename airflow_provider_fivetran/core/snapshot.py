@@ -191,8 +191,8 @@ class _Try:
         for table in filter(self._plan.needs, _LISTS):
             if table not in self._progress.lists_done:
                 yield from self._take_list(table)
-            elif self._plan.needs_names(table) and table not in self._progress.lists_refused:
-                yield from self._read_list(table, is_kept=False)
+            elif self._needs_names_again(table):
+                yield from self._read_names(table)
         if self._plan.asks_history:
             yield from self._take_histories()
         yield self._note("complete")
@@ -203,8 +203,6 @@ class _Try:
     def _take_list(self, table: str) -> Procedure[None]:
         """Read one list to its end, and commit it."""
         progress = self._progress
-        if table == "connections":  # a try before may have come to the middle of it
-            progress.pages = progress.connections = 0
         try:
             found = yield from self._read_list(table, is_kept=True)
         except FivetranApiError as error:
@@ -219,8 +217,20 @@ class _Try:
         progress.lists_done.append(table)
         self._keeper.commit(progress.to_json())
 
+    def _needs_names_again(self, table: str) -> bool:
+        """Whether a try before read the list, but died before it had put the names in it to use."""
+        progress = self._progress
+        is_known = "connections" in progress.lists_done or table in progress.lists_refused
+        return self._plan.needs_names(table) and not is_known
+
+    def _read_names(self, table: str) -> Procedure[None]:
+        try:
+            yield from self._read_list(table, is_kept=False)
+        except FivetranApiError as error:  # it is not the same key any more
+            _raise_unless_refused(error)
+
     def _read_list(self, table: str, *, is_kept: bool) -> Procedure[int]:
-        """Read all pages of one list; kept or, in a later try, only for the names in it."""
+        """Read all pages of one list, which is kept, or read for the names in it alone."""
         call: Call[Page[Mapping[str, Any]]] | None = _LISTS[table]()
         seen: set[str] = set()
         for _ in range(MOST_PAGES):
@@ -229,7 +239,7 @@ class _Try:
             page = yield from self._ask(call)
             read = list(self._read_rows(table, page.items, seen, is_kept=is_kept))
             if table in _NAMES:
-                self._names[table] |= {row["id"]: row[_NAMES[table]] or "" for row, _ in read}
+                self._names[table] |= {row["id"]: name for row, _ in read if (name := row[_NAMES[table]])}
             if is_kept:
                 self._add(table, [row for row, _ in read])
             if table == "connections":

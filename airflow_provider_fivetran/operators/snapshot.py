@@ -42,7 +42,8 @@ class FivetranSnapshotOperator(BaseOperator):
     :param file_format: ``"jsonl"`` (JSON Lines), or ``"parquet"``, which needs pyarrow in the worker.
     :param tables: which of the tables; unset: all. What only others need is not asked for.
     :param history_days: how many days of sync history are read, at most 7; 0: none.
-    :param max_requests: how many requests one try makes at most; unset: no limit.
+    :param max_requests: how many requests one try makes at most: at least ten, and one for each thousand
+        connections, which the lists need; unset: no limit.
     :param leave_requests: how many requests of the account's hour are left to others; 2,000, or half of what was
         left when the snapshot began, where that is less.
     :param fivetran_conn_id: id of the Airflow connection; ``fivetran_default``.
