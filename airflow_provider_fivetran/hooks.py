@@ -31,9 +31,11 @@ from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.hook_account import AccountCalls
 from airflow_provider_fivetran.hook_freshness import FreshnessChecks
 from airflow_provider_fivetran.hook_lookups import LookUps
 from airflow_provider_fivetran.hook_resync import ResyncCalls
+from airflow_provider_fivetran.hook_system_keys import SystemKeyCalls
 from airflow_provider_fivetran.hook_transformations import TransformationCalls
 from airflow_provider_fivetran.hook_webhooks import WebhookCalls
 
@@ -71,7 +73,16 @@ _FORM_FIELDS = {
 }
 
 
-class FivetranHook(FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, WebhookCalls, BaseHook):
+class FivetranHook(
+    AccountCalls,
+    FreshnessChecks,
+    LookUps,
+    ResyncCalls,
+    SystemKeyCalls,
+    TransformationCalls,
+    WebhookCalls,
+    BaseHook,
+):
     """Talks to Fivetran's REST API with the key of an Airflow connection.
 
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
@@ -185,11 +196,8 @@ class FivetranHook(FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, W
 
         Only the key of the Airflow connection itself is judged, not that of its fallback.
         """
-        from airflow_provider_fivetran.transport.blocking import BlockingTransport  # noqa: PLC0415
-
         try:
-            with BlockingTransport(self._own_key, attempts=1) as transport:
-                account = transport.send(endpoints.get_account()).value
+            account = self.own_account(attempts=1)
         except FivetranUnauthorized as error:
             return False, f"Fivetran does not accept the key: it is wrong, expired or revoked. {error}"
         except FivetranForbidden as error:

@@ -35,6 +35,8 @@ FivetranError
     FivetranNotFresh                connections are not as fresh, or not as healthy, as is demanded
         FivetranNeedsAttention      and some of them will not be before a person has looked at them
     FivetranWebhookTestFailed       the receiver of a webhook took no test delivery
+    FivetranKeyNotUsable            a pair of keys is not one that can be rotated; nothing was changed
+    FivetranKeyNotStored            a rotated key did not arrive in its Airflow connection
 
 Each error takes its message first and everything else by keyword, so that it survives pickling and copying.
 """
@@ -55,6 +57,8 @@ __all__ = [
     "FivetranConnectionPaused",
     "FivetranError",
     "FivetranForbidden",
+    "FivetranKeyNotStored",
+    "FivetranKeyNotUsable",
     "FivetranLookupError",
     "FivetranNeedsAttention",
     "FivetranNotFound",
@@ -321,3 +325,16 @@ class FivetranNeedsAttention(FivetranNotFresh):
 
 class FivetranWebhookTestFailed(FivetranError):
     """The receiver of a webhook did not take a test delivery of Fivetran's."""
+
+
+class FivetranKeyNotUsable(FivetranError):
+    """The keys of two Airflow connections are not a pair that can be rotated. Nothing was changed."""
+
+    permanent = True
+
+
+class FivetranKeyNotStored(FivetranError):
+    """A key was rotated, but its new secret could not be stored, or Airflow does not hand it out.
+
+    The other key of the pair works; the next rotation mends this one first.
+    """

@@ -31,6 +31,7 @@ _FLAGS = {
     "schema_captured",
     "resyncs_tables",
     "test_heals",
+    "administrator",
 }
 _TEXTS = {
     "id",
@@ -56,6 +57,7 @@ _LISTS = {
     "volume_mb",
     "output_model_names",
     "groups",
+    "permissions",
     "tables",
     "disabled_tables",
 }
@@ -114,6 +116,7 @@ def load_account(simulator: Simulator, data: Mapping[str, Any]) -> None:
     """Fill a simulator from a description like that of the ``--account`` file."""
     sections: dict[str, Callable[[Simulator, Mapping[str, Any]], object]] = {
         "keys": _add_key,
+        "system_keys": _add_system_key,
         "groups": _add_group,
         "users": _add_user,
         "connections": add_connection,
@@ -143,7 +146,13 @@ def add_transformation(simulator: Simulator, data: Mapping[str, Any]) -> Transfo
 
 def _add_key(simulator: Simulator, data: Mapping[str, Any]) -> None:
     names = {"key", "secret", "may_list", "may_read_history", "may_write", "webhooks", "groups", "system"}
-    simulator.add_key(**_checked(data, names, required=("key", "secret")))
+    simulator.add_key(**_checked(data, names | {"administrator"}, required=("key", "secret")))
+
+
+def _add_system_key(simulator: Simulator, data: Mapping[str, Any]) -> None:
+    names = {"id", "name", "key", "secret", "permissions"}
+    values = _checked(data, names, required=("name",))
+    simulator.add_system_key(values.pop("name"), **values)
 
 
 def _add_group(simulator: Simulator, data: Mapping[str, Any]) -> None:

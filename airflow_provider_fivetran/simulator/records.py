@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from .checking import check_choices, check_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 Outcome = Literal["success", "failure", "rescheduled", "canceled", "incomplete", "never_starts"]
@@ -169,6 +169,10 @@ class User:
     family_name: str = "User"
     role: str = "Account Administrator"
     active: bool = True
+    # Has been invited, and has not come yet.
+    invited: bool = False
+    phone: str | None = None
+    picture: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +189,12 @@ class Key:
     # The groups it sees; None is all of them.
     groups: frozenset[str] | None = None
     system: bool = False
+    # Of a user's key: whether the user is an account administrator, who alone may manage system keys.
+    administrator: bool = True
+    # Of a system key that the account has made: its id, what it may do with which resources, and its end.
+    system_key_id: str = ""
+    levels: Mapping[str, str] | None = None
+    expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
         check_choices("webhooks", self.webhooks, get_args(WebhookRight))

@@ -1,4 +1,4 @@
-"""What the key of a request may see and do: single connections, lists, groups, the history, and webhooks."""
+"""What the key of a request may see and do: types of resources, connections, lists, groups, history, webhooks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,32 @@ if TYPE_CHECKING:
 
     from .records import Connection, Group, Key
     from .webhooks import Webhook
+
+
+# By the beginning of its path, which type of resources a request is about (source: Fivetran's page on system keys).
+_RESOURCE_TYPES = {
+    "/v1/users": "USER",
+    "/v1/teams": "TEAM",
+    "/v1/roles": "ROLES",
+    "/v1/webhooks": "WEBHOOK",
+    "/v1/transformation": "TRANSFORMATION",
+    "/v1/connect": "CONNECTOR",
+    "/v1/groups": "DESTINATION",
+    "/v1/destinations": "DESTINATION",
+    "/v1/metadata": "ACCOUNT",
+}
+
+
+def require_permission(key: Key, method: str, path: str) -> None:
+    """Refuse a system key without permission for this type of resources, and all but administrators their keys."""
+    if path.startswith("/v1/system-keys") and (key.system or not key.administrator):
+        raise forbidden("System keys are managed with the key of an account administrator")
+    if key.levels is None:
+        return
+    wanted = "READ" if method == "GET" else "MANAGE"
+    for beginning, resource_type in _RESOURCE_TYPES.items():
+        if path.startswith(beginning) and key.levels.get(resource_type) not in (wanted, "MANAGE"):
+            raise forbidden(f"This key lacks the permission {wanted} for {resource_type}")
 
 
 def key_of(request: Request) -> Key:

@@ -9,20 +9,23 @@ from .account import DEFAULT_GROUP, Account
 from .clock import Clock
 from .deliveries import Deliveries
 from .faults import Faults
+from .people import People
 from .problems import too_many
 from .records import Group, Key, User
 from .switches import Switches
+from .system_keys import ALL_PERMISSIONS, SystemKeys
 from .traffic import Budget, count
 from .transformations import Transformation
 from .webhooks import Webhooks
 from .written import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from .landing import Landing
     from .records import Connection, Run, SyncPlan
+    from .system_keys import SystemKey
     from .traffic import Request
 
 DEFAULT_KEY = "sim-key"
@@ -65,6 +68,8 @@ class Simulator:
             seed=seed,
             lands_in=None if duckdb is None else str(duckdb),
         )
+        self.people = People()
+        self.system_keys = SystemKeys(self.clock, self.account, seed=seed)
         self.written = Written()
         self._landing = _open_landing(duckdb, seed)
         self._budget = Budget()
@@ -97,6 +102,8 @@ class Simulator:
             self.webhooks.clear()
             self.deliveries.clear()
             self.account.clear()
+            self.people.clear()
+            self.system_keys.clear()
 
     # -- describing the account --
 
@@ -111,6 +118,13 @@ class Simulator:
     def revoke(self, key: str) -> None:
         """From now on the key is refused with 401."""
         self.account.keys.pop(key, None)
+
+    def add_system_key(
+        self, name: str, *, permissions: Iterable[dict[str, Any]] = ALL_PERMISSIONS, **fields: Any
+    ) -> SystemKey:
+        """Add a system key as the API would; ``key``, ``secret`` and ``id`` are chosen where they are not given."""
+        with self.account.lock:
+            return self.system_keys.add(name, list(permissions), **fields)
 
     def add_group(self, group_id: str, name: str | None = None, **fields: Any) -> Group:
         """Add a group and the destination that shares its id."""

@@ -1,4 +1,4 @@
-"""Fivetran's definition as JSON Schema, with the three places mended in which it contradicts itself or the wire."""
+"""Fivetran's definition as JSON Schema, with the four places mended in which it contradicts itself or the wire."""
 
 from __future__ import annotations
 
@@ -64,6 +64,9 @@ def _converted(node: Any, *, nulls: bool) -> Any:
     if node.get("type") == "integer" and "enum" in node:
         # The allowed integers are written as strings, which no integer equals.
         node["enum"] = [int(choice) for choice in node["enum"]]
+    if node.get("type") == "array" and "enum" in node:
+        # The allowed values of the items are given as those of the list.
+        node["items"] = {**node.get("items", {}), "enum": node.pop("enum")}
     if node.get("additionalProperties") == {"type": "object"}:
         # Says that every field of a config is an object; a host is a string and a port a number.
         node["additionalProperties"] = True

@@ -1,10 +1,13 @@
 """The account, its groups, destinations and users, and the few connector types that the simulator knows."""
 
 # Route modules do without postponed annotations: FastAPI reads the types of the parameters at run time.
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from airflow_provider_fivetran.simulator.answers import page, page_of_connections, simulator_of, success
+from airflow_provider_fivetran.simulator.people import REPLACED_ROLES, ROLES
 from airflow_provider_fivetran.simulator.problems import not_found
 from airflow_provider_fivetran.simulator.rights import (
     key_of,
@@ -36,7 +39,7 @@ async def account_info(request: Request) -> JSONResponse:
         "account_id": account.account_id,
         "account_name": account.account_name,
         "user_id": None if key.system else next(iter(account.users)),
-        "system_key_id": key.key if key.system else None,
+        "system_key_id": key.system_key_id or key.key if key.system else None,
     }
     return success(request, "Account information retrieved successfully", info)
 
@@ -95,6 +98,23 @@ async def get_user(request: Request, user_id: str) -> JSONResponse:
     return success(request, "User details retrieved successfully", shape_user(users[user_id]))
 
 
+@router.get("/roles")
+async def list_roles(request: Request) -> Response:
+    return page(request, "Roles list retrieved successfully", ROLES, _shape_role)
+
+
 @router.get("/metadata/connector-types")
 async def list_connector_types(request: Request) -> Response:
     return page(request, "Connector types retrieved successfully", _CONNECTOR_TYPES, dict)
+
+
+def _shape_role(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": f"The standard role {name}",
+        "scope": [ROLES[name]],
+        "is_custom": False,
+        "is_deprecated": name in REPLACED_ROLES,
+        # The definition demands one of every role.
+        "replacement_role_name": REPLACED_ROLES.get(name, ""),
+    }
