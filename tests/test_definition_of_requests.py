@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_fivetran.core import endpoints
+from airflow_provider_fivetran.core import account_endpoints, endpoints
+from airflow_provider_fivetran.core.system_keys import Permission
 
 spec = importlib.util.spec_from_file_location(
     "definition", Path(__file__).parent / "simulator" / "definition.py"
@@ -74,13 +75,70 @@ MADE = {
     ],
     "cancel_transformation": [endpoints.cancel_transformation("t")],
 }
+account = account_endpoints
+EACH_MEMBERSHIP = [
+    (whose, "x", within) for whose in ("users", "teams") for within in ("groups", "connections")
+]
+PERMISSIONS = [
+    Permission(resource_type="CONNECTOR", access_level="MANAGE", group_ids=("g",)).to_json(),
+    Permission(resource_type="DESTINATION", access_level="READ", ids=("d",)).to_json(),
+    Permission(resource_type="TRANSFORMATION", access_level="NONE").to_json(),
+]
+MADE_OF_THE_ACCOUNT = {
+    "create_group": [account.create_group("Warehouse")],
+    "change_group": [account.change_group("g", "Warehouse")],
+    "delete_group": [account.delete_group("g")],
+    "list_group_users": [account.list_group_users("g"), account.list_group_users("g", active=True)],
+    "add_user_to_group": [account.add_user_to_group("g", email="a@b.example", role="View Destination")],
+    "remove_user_from_group": [account.remove_user_from_group("g", "u")],
+    "list_users": [account.list_users(), account.list_users(active=False)],
+    "get_user": [account.get_user("u")],
+    "create_user": [
+        account.create_user({"email": "a@b.example", "given_name": "A", "family_name": "B"}),
+        account.create_user(
+            {"email": "a@b.example", "given_name": "A", "family_name": "B", "role": "R", "phone": "1"}
+        ),
+    ],
+    "change_user": [
+        account.change_user(
+            "u", {"given_name": "A", "family_name": "B", "role": "R", "phone": "1", "picture": "p"}
+        )
+    ],
+    "delete_user": [account.delete_user("u")],
+    "list_teams": [account.list_teams()],
+    "get_team": [account.get_team("t")],
+    "create_team": [account.create_team({"name": "T", "role": "R", "description": "d"})],
+    "change_team": [account.change_team("t", {"name": "T", "role": "R", "description": "d"})],
+    "delete_team": [account.delete_team("t")],
+    "list_team_members": [account.list_team_members("t"), account.list_team_members("t", active=True)],
+    "get_team_member": [account.get_team_member("t", "u")],
+    "add_team_member": [account.add_team_member("t", "u", "Team Member")],
+    "change_team_member": [account.change_team_member("t", "u", "Team Manager")],
+    "remove_team_member": [account.remove_team_member("t", "u")],
+    "list_memberships": [account.list_memberships(*place) for place in EACH_MEMBERSHIP],
+    "get_membership": [account.get_membership(*place, "m") for place in EACH_MEMBERSHIP],
+    "add_membership": [account.add_membership(*place, "m", "R") for place in EACH_MEMBERSHIP],
+    "change_membership": [account.change_membership(*place, "m", "R") for place in EACH_MEMBERSHIP],
+    "delete_membership": [account.delete_membership(*place, "m") for place in EACH_MEMBERSHIP],
+    "remove_account_role": [account.remove_account_role(whose, "x") for whose in ("users", "teams")],
+    "list_roles": [account.list_roles()],
+    "list_system_keys": [account.list_system_keys()],
+    "get_system_key": [account.get_system_key("k")],
+    "create_system_key": [
+        account.create_system_key({"name": "k", "expiration_period": period, "permissions": PERMISSIONS})
+        for period in ("INFINITE", "ONE_WEEK", "ONE_MONTH", "THREE_MONTHS", "SIX_MONTHS")
+    ],
+    "change_system_key": [account.change_system_key("k", {"name": "n", "permissions": PERMISSIONS})],
+    "rotate_system_key": [account.rotate_system_key("k", "SIX_MONTHS")],
+    "delete_system_key": [account.delete_system_key("k")],
+}
 # The definition that the tests use leaves out what differs by service, and so this.
 UNDECLARED = {
     "/v1/destinations/{destinationId}": {"config"},
     "/v1/transformations": {"transformation_config"},
     "/v1/transformations/{transformationId}": {"transformation_config"},
 }
-CALLS = [call for calls in MADE.values() for call in calls]
+CALLS = [call for calls in (MADE | MADE_OF_THE_ACCOUNT).values() for call in calls]
 each_call = pytest.mark.parametrize(
     "call", CALLS, ids=[f"{call.method} {call.path} {dict(call.params) or call.body or ''}" for call in CALLS]
 )
@@ -106,15 +164,16 @@ def parameters(definition, call, place):
     return {item["name"]: item for item in both if item["in"] == place}
 
 
-def test_no_call_is_left_unchecked():
+@pytest.mark.parametrize(("module", "checked"), [(endpoints, MADE), (account, MADE_OF_THE_ACCOUNT)])
+def test_no_call_is_left_unchecked(module, checked):
     made = {
         name
-        for name, function in vars(endpoints).items()
+        for name, function in vars(module).items()
         if inspect.isfunction(function)
-        and function.__module__ == endpoints.__name__
+        and function.__module__ == module.__name__
         and not name.startswith("_")
     }
-    assert made == set(MADE) == set(endpoints.__all__)
+    assert made == set(checked) == set(module.__all__)
 
 
 @each_call
@@ -194,8 +253,9 @@ def fields_of(schema, components):
 
 @each_call
 def test_each_field_that_is_read_of_an_answer_is_declared(definition, call):
-    path, _ = declared(definition, call)
-    schema = definition.answer(call.method.lower(), path, 200).schema
+    path, operation = declared(definition, call)
+    status = 200 if "200" in operation["responses"] else 201
+    schema = definition.answer(call.method.lower(), path, status).schema
     components = schema["components"]
     data = fields_of(schema, components).get("data", {})
     known = fields_of(data, components)
