@@ -209,7 +209,8 @@ class KeyRotation:
                 f"Fivetran rotated the system key {key.id}, but sent no secret. {left}"
             )
         secret, login = key.secret.reveal(), key.key or holder.key
-        mask_secret(Credentials.of(login, secret).header.removeprefix("Basic "))
+        for hidden in (login, Credentials.of(login, secret).header.removeprefix("Basic ")):
+            mask_secret(hidden)
         self._put(holder, login, secret, left)
         self._prove(holder, left)
         log.info("Airflow connection %s has the new secret, and Fivetran accepts it", holder.conn_id)
@@ -224,13 +225,13 @@ class KeyRotation:
         for attempt in range(1, STORE_ATTEMPTS + 1):
             try:
                 self._store(holder.conn_id, login, secret)
-            except Exception as error:  # noqa: BLE001 - a store of anybody's; what it says must not show the secret
-                why = f"{type(error).__name__}: {str(error).replace(str(secret), '***')}"
+            except Exception as error:  # noqa: BLE001 - a store of anybody's, whose words may repeat what it got
+                why = f"{type(error).__name__}: {str(error).replace(secret, '***').replace(login, '***')}"
             else:
                 return
             if attempt < STORE_ATTEMPTS:
                 self._sleep(BETWEEN_LOOKS)
-        # Not from the error, whose traceback has the secret among its variables.
+        # Out of the except clause, for the error has the secret among the variables of its traceback.
         raise FivetranKeyNotStored(
             f"the new secret of Airflow connection {holder.conn_id!r} could not be stored ({why}). {left}"
         )

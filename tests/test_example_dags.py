@@ -57,6 +57,7 @@ SHAPES = {
         "resync_tables": set(),
         "resync_everything": set(),
     },
+    "fivetran_rotate_keys": {"rotate_keys": set()},
     "fivetran_land_two_sources": {"sync_web_shop": set(), "sync_card_payments": set()},
 }
 NEED_WATCHERS = {"fivetran_watched_then_dbt", "fivetran_incident"}

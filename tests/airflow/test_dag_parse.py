@@ -14,10 +14,12 @@ USES = """
 from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_fivetran.assets import connection_asset
+from airflow_provider_fivetran.key_stores import AirflowConnections
 from airflow_provider_fivetran.operators import (
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranRotateKeyOperator,
     FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
@@ -39,6 +41,7 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     sense = FivetranSensor(
         task_id="sense", connector_name="shop", destination_name="Warehouse", completed_after_time=by_name.output
     )
+    FivetranRotateKeyOperator(task_id="rotate", store=AirflowConnections("api"), admin_conn_id="{{ var.value.admin }}")
     FivetranWebhookOperator(task_id="webhook", group_id="{{ var.value.group }}")
     FivetranFreshnessOperator(task_id="check", connector_ids=by_name.output, fresh_since="{{ data_interval_end }}")
     FivetranFreshnessSensor(task_id="fresh", connector_ids=["{{ var.value.shop }}"], fresh_since=by_name.output)

@@ -131,6 +131,7 @@ def test_both_get_new_secrets_the_spare_one_first(pair):
     assert [row["system_key_id"] for row in result] == pair.rotations == ["spare", "main"]
     assert [row["name"] for row in result] == ["loader_spare", "loader_main"]
     assert all(row["expires_at"] for row in result)
+    assert len(pair.sim.requests) == 10
     assert pair.living == {"main", "spare"}
     assert {conn_id for conn_id, _ in pair.given} == {pair.main, pair.spare}
     assert not set(OLD.values()) & {secret for _, secret in pair.given}

@@ -29,10 +29,14 @@ KEYS = {
     name: (f"needle-key-{name}/+%&7Q", f"needle-secret-{name}/+%&9Z")
     for name in ("main", "spare", "dying", "doomed")
 }
+PAIRS = ("kept", "kept_spare", "lost", "lost_spare")
+KEYS |= {name: (f"needle-key-{name}/+%&7Q", f"needle-secret-{name}/+%&9Z") for name in PAIRS}
 KEYS["wrong"] = (KEYS["main"][0], "needle-secret-wrong/+%&9Z")
 
 DAGS = """
+import json
 import logging
+import os
 import traceback
 from datetime import datetime, timedelta
 
@@ -41,11 +45,24 @@ from airflow.sdk import dag, task
 from airflow_provider_fivetran.core import steps
 from airflow_provider_fivetran.core.protocol import Call
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.operators import FivetranOperator, FivetranWebhookOperator
+from airflow_provider_fivetran.operators import (
+    FivetranOperator, FivetranRotateKeyOperator, FivetranWebhookOperator
+)
 from airflow_provider_fivetran.sensors import FivetranSensor
 
 steps.REFUSAL_PATIENCE = timedelta(seconds=1)
 log = logging.getLogger("airflow.task")
+
+
+def keep(conn_id, login, password):
+    # A secrets backend that is this process.
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    os.environ[name] = json.dumps(json.loads(os.environ[name]) | {"login": login, "password": str(password)})
+
+
+def complain(conn_id, login, password):
+    log.error("storing %s in %s", password, conn_id)
+    raise OSError(f"no room for {login}:{password}")
 
 
 def sync(name, conn_id, **arguments):
@@ -74,6 +91,11 @@ def supervised():
         completed_after_time="2020-01-01",
         deferrable=True,
     )
+
+    for name, store, pair in (("keys_rotated", keep, "kept"), ("keys_lost", complain, "lost")):
+        FivetranRotateKeyOperator(
+            task_id=name, store=store, admin_conn_id="by_env", fivetran_conn_id=pair, settling=0
+        )
 
     FivetranWebhookOperator(task_id="webhook", url=RECEIVER, fivetran_conn_id="by_env")
 
@@ -140,6 +162,8 @@ STATES = {
     "sensed": "success",
     "troubles": "failed",
     "webhook": "success",
+    "keys_rotated": "success",
+    "keys_lost": "failed",
     "mistaken_trigger": "failed",
 }
 
@@ -233,6 +257,9 @@ def account():
     simulator.requests = Eavesdropper()
     for name in ("main", "spare", "dying", "doomed"):
         simulator.add_key(*KEYS[name])
+    for name in PAIRS:
+        key, secret = KEYS[name]
+        simulator.add_system_key(name, id=name, key=key, secret=secret)
     for name in ("rotated", "blocking", "refused_midway", "mistaken_trigger"):
         simulator.add_connection(name, default_plan=SyncPlan(duration=0.5))
     simulator.add_connection("failing", default_plan=SyncPlan(duration=0.2, outcome="failure"))
@@ -271,6 +298,10 @@ def environment(home, url):
         "by_env": connection("main", url, extra={"webhook_secret": KEYS["spare"][1]}),
         "wrong": connection("wrong", url),
         "spare": connection("spare", url),
+        "kept": connection("kept", url, extra={"fallback_conn_id": "kept_spare"}),
+        "kept_spare": connection("kept_spare", url),
+        "lost": connection("lost", url, extra={"fallback_conn_id": "lost_spare"}),
+        "lost_spare": connection("lost_spare", url),
         "doomed": connection("doomed", url),
         "nobody_there": connection("main", f"http://127.0.0.1:{free_port()}"),
         "no_secret": connection("main", url, password=""),
@@ -326,6 +357,9 @@ def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, 
         "its task waits",
         "was created; it leads to",
         "a webhook that cannot be",
+        "Airflow connection kept has the new secret, and Fivetran accepts it",
+        "the new secret of Airflow connection 'lost_spare' could not be stored (OSError: no room for ***:***)",
+        "storing *** in lost_spare",
         "a mistake in the midst of the provider",
         *(f"{connection_id} with {conn_id}" for conn_id, connection_id in TROUBLES),
     ):
@@ -336,6 +370,9 @@ def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, 
 
     assert receiver.arrivals[0].is_signed_with(KEYS["spare"][1])
 
+    made = {row.name: (row.key, row.secret) for row in account.system_keys.all()}
+    assert {name for name in PAIRS if made[name] != KEYS[name]} == {"kept", "kept_spare", "lost_spare"}
+    KEYS.update({f"new {name}": pair for name, pair in made.items()})
     search = Search().of_home(tmp_path)
     with capsys.disabled():
         print(  # noqa: T201
