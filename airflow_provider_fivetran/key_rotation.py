@@ -13,10 +13,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook, mask_secret
 
 from airflow_provider_fivetran.airflow_connection import fallback_of, settings_of
 from airflow_provider_fivetran.core.errors import (
+    FivetranError,
     FivetranForbidden,
     FivetranKeyNotStored,
     FivetranKeyNotUsable,
@@ -113,7 +114,7 @@ class KeyRotation:
             )
         known = self._known_keys()
         conn_id = self._conn_id
-        fallback = fallback_of(BaseHook.get_connection(conn_id).extra_dejson, conn_id)
+        fallback = fallback_of(_read(conn_id).extra_dejson, conn_id)
         if fallback is None:
             raise FivetranKeyNotUsable(
                 f"Airflow connection {conn_id!r} has no 'fallback_conn_id': without a second key, rotating leaves "
@@ -145,7 +146,7 @@ class KeyRotation:
 
     def _look(self, conn_id: str, account_id: str, known: Sequence[SystemKey]) -> Holder:
         """Ask Fivetran whose key it is; a key that is refused is looked for among those that there are."""
-        key = _key_in(conn_id)
+        key = _key_in(_read(conn_id))
         holder = Holder(conn_id, key, works=False)
         try:
             account = self._own_account(conn_id) if key else None
@@ -252,7 +253,7 @@ class KeyRotation:
         """Why the key that Airflow hands out now is not the one that it should be and works; ``None`` if it is."""
         try:
             account = self._own_account(holder.conn_id)
-        except (FivetranUnauthorized, ValueError) as error:
+        except (AirflowException, FivetranUnauthorized, ValueError) as error:
             return str(error)
         if account.system_key_id != holder.key_id:
             return f"it holds the key {account.system_key_id or account.user_id}, not {holder.key_id}"
@@ -272,19 +273,23 @@ def _left(holder: Holder, other: Holder) -> str:
     return f"The key of {holder.conn_id!r} is dead until the next rotation, which renews it first{living}"
 
 
-def _key_in(conn_id: str) -> str:
-    """The key of an Airflow connection; empty where it holds none.
+def _read(conn_id: str) -> Any:
+    """Read an Airflow connection.
 
-    :raises FivetranKeyNotUsable: there is no such connection.
+    :raises FivetranError: it does not exist, or cannot be read for now: an api-server that is too busy to answer a
+        worker looks the same.
     """
     try:
-        conn = BaseHook.get_connection(conn_id)
-    except Exception as error:  # noqa: BLE001
-        # Airflow raises errors of different kinds here, depending on its version.
-        raise FivetranKeyNotUsable(
-            f"Airflow connection {conn_id!r} cannot be read ({type(error).__name__}): add it, of the type "
-            "fivetran; it may be without a key"
+        return BaseHook.get_connection(conn_id)
+    except AirflowException as error:
+        raise FivetranError(
+            f"Airflow connection {conn_id!r} cannot be read ({error}). If it does not exist, add it, of the type "
+            "fivetran; the second of the pair may be without login and password"
         ) from None
+
+
+def _key_in(conn: Any) -> str:
+    """The key of an Airflow connection; empty where it holds none."""
     try:
         header = settings_of(conn, {}).credentials.header
     except ValueError:

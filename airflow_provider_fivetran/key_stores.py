@@ -79,7 +79,12 @@ class AirflowConnections:
     def _session(self) -> requests.Session:
         """A session that carries a token of the Airflow user."""
         import requests
+        from airflow import __version__ as airflow_version  # noqa: PLC0415
 
+        if airflow_version.startswith("2."):
+            raise FivetranKeyNotUsable(
+                f"AirflowConnections needs Airflow 3.0 or newer, and this is {airflow_version}: give a callable as store"
+            )
         user = BaseHook.get_connection(self.airflow_conn_id)
         try:
             configured = conf.get("api", "base_url", fallback="") or ""

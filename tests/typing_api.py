@@ -20,10 +20,12 @@ from airflow_provider_fivetran.assets import (
 )
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncError, FivetranSyncFailed
 from airflow_provider_fivetran.hooks import FivetranHook
+from airflow_provider_fivetran.key_stores import AirflowConnections
 from airflow_provider_fivetran.operators import (
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranRotateKeyOperator,
     FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
@@ -46,6 +48,23 @@ by_id = FivetranOperator(task_id="sync", connector_id="phonetics_scone")
 by_name = FivetranOperator(task_id="sync", connector_name="shop", destination_name="Warehouse")
 templated = FivetranOperator(task_id="sync", connector_id="{{ params.connection }}")
 by_id >> by_name >> templated
+
+# --- keys ----------------------------------------------------------------------------------------------
+
+
+def into_vault(conn_id: str, login: str, password: str) -> None: ...
+
+
+FivetranRotateKeyOperator(task_id="rotate", store=into_vault, admin_conn_id="fivetran_admin")
+FivetranRotateKeyOperator(
+    task_id="rotate",
+    store=AirflowConnections("airflow_api"),
+    admin_conn_id="{{ var.value.admin }}",
+    fivetran_conn_id="fivetran_default",
+    expiration_period="THREE_MONTHS",
+    settling=timedelta(minutes=1),
+)
+FivetranHook().create_system_key("k", permissions=[{"resource_type": "CONNECTOR", "access_level": "READ"}])
 
 # --- every policy, spelt out ----------------------------------------------------------------------------
 

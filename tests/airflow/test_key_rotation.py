@@ -12,6 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_fivetran.exceptions import (
+    FivetranError,
     FivetranKeyNotStored,
     FivetranKeyNotUsable,
     FivetranUnauthorized,
@@ -225,6 +226,22 @@ def test_what_is_stored_may_take_a_while_to_be_handed_out(pair):
     assert pair.living == {"main", "spare"}
 
 
+def test_an_airflow_that_hands_out_nothing_for_a_while_is_asked_again(pair):
+    hidden = {}
+
+    def store(*given):
+        pair.store(*given)
+        variable = f"AIRFLOW_CONN_{given[0].upper()}"
+        hidden[variable] = os.environ.pop(variable)
+
+    def sleep(seconds):
+        os.environ.update(hidden)
+        hidden.clear()
+
+    pair.rotate(store, settling=30, sleep=sleep)
+    assert pair.living == {"main", "spare"}
+
+
 def test_a_first_key_that_dies_meanwhile_saves_the_second(pair):
     def store(conn_id, login, password):
         pair.store(conn_id, login, password)
@@ -314,7 +331,11 @@ class TestWhatIsNoPair:
 
     def test_the_fallback_must_exist(self, pair):
         pair.declare(pair.main, "ft_main", OLD["main"], extra={"fallback_conn_id": "nowhere"})
-        self.refused(pair, "'nowhere' cannot be read .*: add it")
+        # A busy Airflow says the same of one that exists: so this is for a retry.
+        with pytest.raises(FivetranError, match=r"'nowhere' cannot be read .* If it does not exist, add it") as failed:
+            pair.rotate()
+        assert not failed.value.permanent
+        assert pair.rotations == []
 
     def test_one_key_in_both_is_never_rotated(self, pair):
         pair.declare(pair.spare, "ft_main", OLD["main"])
