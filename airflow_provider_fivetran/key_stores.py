@@ -83,7 +83,7 @@ class AirflowConnections:
 
         if airflow_version.startswith("2."):
             raise FivetranKeyNotUsable(
-                f"AirflowConnections needs Airflow 3.0 or newer, and this is {airflow_version}: give a callable as store"
+                f"AirflowConnections needs Airflow 3.0 or newer, this is {airflow_version}: give store a callable"
             )
         user = BaseHook.get_connection(self.airflow_conn_id)
         try:

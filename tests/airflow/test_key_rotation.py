@@ -20,9 +20,10 @@ from airflow_provider_fivetran.exceptions import (
 )
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.key_rotation import KeyRotation
+from airflow_provider_fivetran.key_stores import AirflowConnections
 from airflow_provider_fivetran.operators import FivetranRotateKeyOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
-from stories import CONNECTION, ID, TaskInstance, eventually, execute
+from stories import CONNECTION, ID, IS_AIRFLOW_2, TaskInstance, eventually, execute
 
 SYNCS = [{"resource_type": "CONNECTOR", "access_level": "MANAGE"}]
 OLD = {"main": "needle-old-main", "spare": "needle-old-spare"}
@@ -332,7 +333,9 @@ class TestWhatIsNoPair:
     def test_the_fallback_must_exist(self, pair):
         pair.declare(pair.main, "ft_main", OLD["main"], extra={"fallback_conn_id": "nowhere"})
         # A busy Airflow says the same of one that exists: so this is for a retry.
-        with pytest.raises(FivetranError, match=r"'nowhere' cannot be read .* If it does not exist, add it") as failed:
+        with pytest.raises(
+            FivetranError, match=r"'nowhere' cannot be read .* If it does not exist, add it"
+        ) as failed:
             pair.rotate()
         assert not failed.value.permanent
         assert pair.rotations == []
@@ -444,6 +447,15 @@ class TestOperator:
     def test_a_wrong_argument_shows_when_the_dag_is_parsed(self, pair, arguments, words):
         with pytest.raises(ValueError, match=words):
             self.operator(pair, **arguments)
+
+
+@pytest.mark.skipif(not IS_AIRFLOW_2, reason="has the API")
+def test_an_airflow_without_that_api_says_so_before_a_secret_is_made(pair):
+    with pytest.raises(
+        FivetranKeyNotUsable, match=r"AirflowConnections needs Airflow 3\.0 or newer, this is 2\."
+    ):
+        pair.rotate(AirflowConnections("airflow_api"))
+    assert pair.rotations == []
 
 
 def test_a_sync_that_runs_meanwhile_notices_nothing(way, monkeypatch):
