@@ -8,7 +8,8 @@ from airflow.providers.common.compat.sdk import mask_secret
 
 from airflow_provider_fivetran.arguments import check_choice, check_text
 from airflow_provider_fivetran.core import account_endpoints, endpoints
-from airflow_provider_fivetran.core.system_keys import ExpirationPeriod, Permission
+from airflow_provider_fivetran.core.policies import ExpirationPeriod
+from airflow_provider_fivetran.core.system_keys import Permission
 from airflow_provider_fivetran.hook_account import check_changes
 
 if TYPE_CHECKING:

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow_provider_fivetran.core.models import Account
+    from airflow_provider_fivetran.core.policies import ExpirationPeriod
     from airflow_provider_fivetran.core.secret import Secret
-    from airflow_provider_fivetran.core.system_keys import ExpirationPeriod, SystemKey
+    from airflow_provider_fivetran.core.system_keys import SystemKey
     from airflow_provider_fivetran.key_stores import Store
 
 __all__ = ["SETTLING", "KeyRotation"]

@@ -16,8 +16,6 @@ from urllib.parse import quote
 from airflow.providers.common.compat.sdk import BaseHook, conf, mask_secret
 
 from airflow_provider_fivetran.arguments import check_text
-from airflow_provider_fivetran.core.errors import FivetranKeyNotStored, FivetranKeyNotUsable
-from airflow_provider_fivetran.core.protocol import base_url_of
 
 if TYPE_CHECKING:
     import requests
@@ -54,6 +52,9 @@ class AirflowConnections:
             hides it (an environment variable, a secrets backend), or this user may not read it.
         :raises FivetranKeyNotStored: this Airflow failed for now.
         """
+        # DAG files import this module: what only runs tasks is imported where it is needed.
+        from airflow_provider_fivetran.core.errors import FivetranKeyNotUsable  # noqa: PLC0415
+
         with self._session() as session:
             stored = self._asked(session, "GET", conn_id).json().get("login")
         seen = BaseHook.get_connection(conn_id).login
@@ -80,6 +81,9 @@ class AirflowConnections:
         """A session that carries a token of the Airflow user."""
         import requests
         from airflow import __version__ as airflow_version  # noqa: PLC0415
+
+        from airflow_provider_fivetran.core.errors import FivetranKeyNotUsable  # noqa: PLC0415
+        from airflow_provider_fivetran.core.protocol import base_url_of  # noqa: PLC0415
 
         if airflow_version.startswith("2."):
             raise FivetranKeyNotUsable(
@@ -120,6 +124,11 @@ class AirflowConnections:
 
     def _require(self, answer: requests.Response, status: int, what: str) -> None:
         """Refuse any other answer. Its text is not shown: of a body that it refuses Airflow repeats every value."""
+        from airflow_provider_fivetran.core.errors import (  # noqa: PLC0415
+            FivetranKeyNotStored,
+            FivetranKeyNotUsable,
+        )
+
         if answer.status_code == status and "json" in answer.headers.get("content-type", ""):
             return
         kind = FivetranKeyNotStored if answer.status_code >= SERVER_ERROR else FivetranKeyNotUsable

@@ -9,8 +9,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "POLICIES",
+    "AccessLevel",
     "CheckMissing",
     "CheckTroubled",
+    "ExpirationPeriod",
+    "ResourceType",
     "ScheduleType",
     "WebhookEvent",
     "WhenBlocked",
@@ -66,6 +69,23 @@ WebhookEvent: TypeAlias = Literal[
     "transformation_succeeded",
     "transformation_failed",
 ]
+
+ExpirationPeriod: TypeAlias = Literal["INFINITE", "ONE_WEEK", "ONE_MONTH", "THREE_MONTHS", "SIX_MONTHS"]
+# What a system key may do with what. The last two are named by Fivetran's page on system keys only.
+ResourceType: TypeAlias = Literal[
+    "ACCOUNT",
+    "USER",
+    "WEBHOOK",
+    "TEAM",
+    "ROLES",
+    "DESTINATION",
+    "TRANSFORMATION",
+    "REMOTE_EXECUTION_AGENT",
+    "CONNECTOR",
+    "PRIVATE_LINK",
+    "PROXY",
+]
+AccessLevel: TypeAlias = Literal["NONE", "READ", "MANAGE"]
 
 # What each policy of a start allows.
 POLICIES: Mapping[str, tuple[str, ...]] = {

@@ -1,38 +1,22 @@
 """System keys: API keys that belong to the account and to no user, with permissions of their own.
 
-Source: Fivetran's REST API definition, schemas ``SystemKeyResponse`` and ``SystemKeyPermissionRequest``, and its
-page on system keys, which names two types of resources more than the definition (``PRIVATE_LINK``, ``PROXY``).
+Source: Fivetran's REST API definition, schemas ``SystemKeyResponse`` and ``SystemKeyPermissionRequest``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_fivetran.core.fields import maybe_moment, maybe_text, records, section, text, texts
+from airflow_provider_fivetran.core.policies import AccessLevel, ResourceType
 from airflow_provider_fivetran.core.sealed import Sealed
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["AccessLevel", "ExpirationPeriod", "Permission", "ResourceType", "SystemKey"]
-
-ExpirationPeriod: TypeAlias = Literal["INFINITE", "ONE_WEEK", "ONE_MONTH", "THREE_MONTHS", "SIX_MONTHS"]
-ResourceType: TypeAlias = Literal[
-    "ACCOUNT",
-    "USER",
-    "WEBHOOK",
-    "TEAM",
-    "ROLES",
-    "DESTINATION",
-    "TRANSFORMATION",
-    "REMOTE_EXECUTION_AGENT",
-    "CONNECTOR",
-    "PRIVATE_LINK",
-    "PROXY",
-]
-AccessLevel: TypeAlias = Literal["NONE", "READ", "MANAGE"]
+__all__ = ["Permission", "SystemKey"]
 
 _FIELDS = ("resource_type", "access_level", "ids", "group_ids")
 
@@ -42,9 +26,9 @@ class Permission:
     """What a system key may do with one type of resources."""
 
     resource_type: str
-    """One of :data:`ResourceType`, or a word that is newer than this code."""
+    """One of ``core.policies.ResourceType``, or a word that is newer than this code."""
     access_level: str
-    """One of :data:`AccessLevel`; ``MANAGE`` includes ``READ``."""
+    """One of ``core.policies.AccessLevel``; ``MANAGE`` includes ``READ``."""
     ids: tuple[str, ...] = ()
     """Only for these destinations or connections; empty: for all."""
     group_ids: tuple[str, ...] = ()

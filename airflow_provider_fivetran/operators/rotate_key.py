@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_fivetran.arguments import check_attempts, check_choice, check_delay, check_text, span_of
-from airflow_provider_fivetran.core.system_keys import ExpirationPeriod
+from airflow_provider_fivetran.core.policies import ExpirationPeriod
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
