@@ -228,7 +228,7 @@ def test_a_dag_that_uses_everything_is_read(dag_bag):
     bag = dag_bag(USES.replace("POLICY", "queue"))
     assert bag.import_errors == {}
     assert set(bag.dags["uses_fivetran"].task_dict) == {
-        *("by_name", "resync", "sense", "webhook"),
+        *("by_name", "resync", "sense", "webhook", "rotate"),
         *("check", "fresh"),
         *("transform", "sense_run"),
     }
