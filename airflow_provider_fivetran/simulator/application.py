@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from .answers import refusal
 from .control import router as control
 from .problems import ApiError, no_such_route
-from .routes import connections, others, syncs, transformations, webhooks
+from .routes import connections, others, schemas, syncs, transformations, webhooks
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -29,6 +29,7 @@ def build_application(simulator: Simulator) -> FastAPI:
     for prefix in _CONNECTION_PATHS:
         app.include_router(connections.router, prefix=prefix)
         app.include_router(syncs.router, prefix=prefix)
+        app.include_router(schemas.router, prefix=prefix)
     app.include_router(transformations.router, prefix="/v1/transformations")
     app.include_router(webhooks.router, prefix="/v1/webhooks")
     app.include_router(others.router, prefix="/v1")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .problems import ApiError, invalid
 from .records import SyncFrequency
+from .source import EXCLUDE_MODES, HANDLING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,12 @@ CHANGED_CONNECTION: Fields = {
 SYNC: Fields = {"force": bool}
 RESYNC: Fields = {"scope": dict}
 SETUP_TESTS: Fields = {"trust_certificates": bool, "trust_fingerprints": bool}
+CHANGED_SCHEMAS: Fields = {
+    "schemas": dict,
+    "schema_change_handling": HANDLING,
+    "is_type_locked": bool,
+}
+RELOAD: Fields = {"exclude_mode": EXCLUDE_MODES}
 RUN_TRANSFORMATION: Fields = {"full_refresh": bool}
 WEBHOOK: Fields = {"url": str, "events": list, "active": bool, "secret": str}
 WEBHOOK_TEST: Fields = {"event": str}

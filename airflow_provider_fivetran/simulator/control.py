@@ -180,6 +180,7 @@ _ACTIONS: dict[str, Callable[[Simulator, str, dict[str, Any]], object]] = {
     "break_setup": _break_setup,
     "delay": lambda simulator, connection_id, _: simulator.delay(connection_id),
     "plan": lambda simulator, connection_id, body: simulator.set_plan(connection_id, plan_from(body)),
+    "source": lambda simulator, connection_id, body: simulator.set_source(connection_id, body),
 }
 
 

@@ -59,7 +59,7 @@ _LISTS = {
     "tables",
     "disabled_tables",
 }
-_OBJECTS = {"plan", "default_plan", "config", "schedule"}
+_OBJECTS = {"plan", "default_plan", "config", "schedule", "source_tables"}
 _TIMES = {"created_at", "succeeded_at", "failed_at"}
 
 # What only the machinery sets.
@@ -74,6 +74,7 @@ _INTERNAL = {
     "pending_resync",
     "warned_at",
     "settings",
+    "source",
     "runs",
     "starts_at",
     "last_started_at",

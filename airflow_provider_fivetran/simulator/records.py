@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .checking import check_choices, check_numbers
+from .source import USUAL_COLUMNS, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +113,9 @@ class Connection:
     # As its schema config shows them; a landing writes these three in any case.
     tables: Sequence[str] = ("customers", "orders", "payments")
     disabled_tables: Sequence[str] = ()
+    # The columns of each table by schema and table, where they matter; and what Fivetran knows and does of them.
+    source_tables: dict[str, dict[str, list[str]]] | None = None
+    source: Source = field(init=False, repr=False)
     # Whether its type can load single tables anew, as databases can.
     resyncs_tables: bool = True
     config: dict[str, Any] = field(default_factory=dict)
@@ -136,6 +140,14 @@ class Connection:
     enabled_at: datetime | None = None
     # A re-sync that waits for the running sync to end or for the connection to be enabled again.
     pending_resync: dict[str, list[str]] | Literal[True] | None = None
+
+    def __post_init__(self) -> None:
+        names = dict.fromkeys([*self.tables, *self.disabled_tables])
+        usual = {self.schema: {name: list(USUAL_COLUMNS) for name in names}}
+        self.source = Source(self.schema, usual if self.source_tables is None else self.source_tables)
+        for schema in self.source.schemas.values():
+            for table in schema.tables.values():
+                table.enabled = table.name not in self.disabled_tables
 
     @property
     def sync_state(self) -> str:

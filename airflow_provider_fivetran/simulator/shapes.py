@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from .records import Connection, Group, Run, User
+    from .source import Column, Source, Table
     from .transformations import Transformation
     from .webhooks import Webhook
 
@@ -112,26 +114,50 @@ def shape_errors(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
-def shape_schemas(connection: Connection) -> dict[str, Any]:
-    """A plausible schema config."""
-    tables = {
-        name: {
-            "name_in_destination": name,
-            "enabled": name not in connection.disabled_tables,
-            "sync_mode": "SOFT_DELETE",
-            "supports_columns_config": True,
-            "supports_history_mode": True,
-            "enabled_patch_settings": {"allowed": True},
-            "columns": {},
-        }
-        for name in dict.fromkeys([*connection.tables, *connection.disabled_tables])
-    }
-    schema = {"name_in_destination": connection.schema, "enabled": True, "tables": tables}
+def shape_schemas(source: Source) -> dict[str, Any]:
+    """The schema config: all schemas and tables, and the columns that somebody has ever touched."""
     return {
-        "enable_new_by_default": True,
-        "schema_change_handling": "ALLOW_ALL",
-        "schemas": {connection.schema: schema},
+        "enable_new_by_default": source.handling == "ALLOW_ALL",
+        "schema_change_handling": source.handling,
+        "schemas": {
+            schema.name: {
+                "name_in_destination": schema.name_in_destination,
+                "enabled": schema.enabled,
+                "tables": {table.name: _shape_table(table) for table in schema.tables.values()},
+            }
+            for schema in source.schemas.values()
+        },
     }
+
+
+def _shape_table(table: Table) -> dict[str, Any]:
+    shape: dict[str, Any] = {
+        "name_in_destination": table.name,
+        "enabled": table.enabled,
+        "supports_columns_config": table.takes_columns,
+        "supports_history_mode": table.takes_history,
+        "enabled_patch_settings": _shape_lock(table.lock, table.lock_reason),
+        "columns": shape_columns([column for column in table.columns.values() if column.touched]),
+    }
+    return shape if table.sync_mode is None else {**shape, "sync_mode": table.sync_mode}
+
+
+def shape_columns(columns: Iterable[Column]) -> dict[str, Any]:
+    return {
+        column.name: {
+            "name_in_destination": column.name,
+            "enabled": column.enabled,
+            "hashed": column.hashed,
+            "enabled_patch_settings": _shape_lock(column.lock, None),
+        }
+        for column in columns
+    }
+
+
+def _shape_lock(code: str | None, reason: str | None) -> dict[str, Any]:
+    if code is None:
+        return {"allowed": True}
+    return {"allowed": False, "reason_code": code, **({} if reason is None else {"reason": reason})}
 
 
 def shape_group(group: Group) -> dict[str, Any]:

@@ -193,6 +193,11 @@ class Simulator:
             connection.plans.clear()
             connection.default_plan = plan
 
+    def set_source(self, connection_id: str, tables: dict[str, dict[str, list[str]]]) -> None:
+        """Let the source hold these columns, by schema and table. Fivetran learns of it with a sync or a reload."""
+        with self.account.lock:
+            self.account.connection(connection_id).source.put(tables)
+
     def tick(self) -> None:
         """Bring the account up to the present, write the rows and send the webhooks that are due.
 

@@ -48,6 +48,11 @@ class Switches:
     warnings: Availability = "ok"
     errors: Availability = "ok"
 
+    # POST /schemas/reload answers with the schema config, or at once and with nothing.
+    reload_shows_schemas: bool = True
+    # Changes of a schema config are carried out, or only answered as if.
+    schema_changes_take_effect: bool = True
+
     transformation_run_while_running: OkOrConflict = "conflict"
     transformation_run_while_paused: OkOrConflict = "ok"
     transformation_cancel_while_idle: OkOrConflict = "conflict"

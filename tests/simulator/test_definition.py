@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_fivetran.simulator import SyncPlan
+from airflow_provider_fivetran.simulator.source import Column
 from airflow_provider_fivetran.simulator.webhooks import Webhook
 
 spec = importlib.util.spec_from_file_location("definition", Path(__file__).with_name("definition.py"))
@@ -19,6 +20,12 @@ CONNECTION = "/v1/connections/{connectionId}"
 TRANSFORMATION = "/v1/transformations/{transformationId}"
 WEBHOOK = "/v1/webhooks/{webhookId}"
 NEW_WEBHOOK = {"url": "https://airflow.example/hook", "events": ["sync_end"], "active": False, "secret": "s"}
+TABLE = f"{CONNECTION}/schemas/{{schemaName}}/tables/{{tableName}}"
+COLUMN = {"enabled": False, "hashed": True}
+SCHEMAS = {
+    "schemas": {"c": {"enabled": True, "tables": {"logs": {"enabled": True, "columns": {"email": COLUMN}}}}}
+}
+DROPPED = {"schemas": {"c": {"tables": {"orders": {"columns": ["fax"]}}}}}
 NEW = {"group_id": "sim_group", "service": "stripe"}
 TASK = {"code": "reconnect", "message": "Reconnect", "details": "expired"}
 
@@ -41,6 +48,16 @@ CALLS = [
     ("post", f"{CONNECTION}/schemas/tables/resync", None, {"schema": ["t"]}, 200),
     ("post", f"{CONNECTION}/test", None, {}, 200),
     ("get", f"{CONNECTION}/schemas", None, None, 200),
+    ("post", f"{CONNECTION}/schemas", None, SCHEMAS, 200),
+    (CHANGE, f"{CONNECTION}/schemas", None, SCHEMAS, 200),
+    (CHANGE, f"{CONNECTION}/schemas", None, {"schema_change_handling": "BLOCK_ALL"}, 200),
+    ("post", f"{CONNECTION}/schemas/reload", None, {}, 200),
+    ("post", f"{CONNECTION}/schemas/reload", None, {"exclude_mode": "EXCLUDE"}, 200),
+    (CHANGE, f"{CONNECTION}/schemas/{{schemaName}}", None, {"enabled": False}, 200),
+    (CHANGE, TABLE, None, {"enabled": False, "sync_mode": "HISTORY"}, 200),
+    ("get", f"{CONNECTION}/schemas/{{schema}}/tables/{{table}}/columns", None, None, 200),
+    (CHANGE, f"{TABLE}/columns/{{columnName}}", None, {"enabled": True, "hashed": True}, 200),
+    ("post", f"{CONNECTION}/schemas/drop-columns", None, DROPPED, 200),
     ("get", f"{CONNECTION}/sync-history", None, None, 200),
     ("get", f"{CONNECTION}/sync-history", {"limit": 1}, None, 200),
     ("get", f"{CONNECTION}/warnings", None, None, 200),
@@ -76,6 +93,11 @@ NAMES = {
     "{destinationId}": "sim_group",
     "{userId}": "sim_user",
     "{warningType}": "late",
+    "{schemaName}": "c",
+    "{tableName}": "orders",
+    "{columnName}": "email",
+    "{schema}": "c",
+    "{table}": "orders",
 }
 
 
@@ -95,6 +117,9 @@ def describe(sim):
             SyncPlan(duration=1, warnings=[warning]),
         ],
     )
+    table = sim.account.connection("c").source.table("c", "orders")
+    table.columns["fax"] = Column(name="fax", enabled=False, touched=True)
+    sim.account.connection("c").source.tables["c"]["orders"].append("fax")
     for _ in range(3):
         sim.start_sync("c")
         sim.clock.advance(1)
@@ -138,6 +163,8 @@ def test_an_answer_is_valid(sim, api, fivetran_openapi, unset, method, path, que
     sim.switches.unset_fields = unset
     if path.endswith("/cancel"):
         sim.account.transformation("t").run(sim.clock.now(), sim.switches, full_refresh=False)
+    elif (method, path) == ("post", f"{CONNECTION}/schemas"):
+        sim.account.connection("c").schema_captured = False
     elif path.endswith("/sync-history"):
         sim.start_sync("c")
     answer = call(sim, api, method, path, query, body)
@@ -215,6 +242,12 @@ BODIES = [
     ("post", f"{CONNECTION}/resync", {}),
     ("post", f"{CONNECTION}/schemas/tables/resync", {}),
     ("post", f"{CONNECTION}/test", {}),
+    ("post", f"{CONNECTION}/schemas", SCHEMAS),
+    (CHANGE, f"{CONNECTION}/schemas", {}),
+    ("post", f"{CONNECTION}/schemas/drop-columns", {}),
+    (CHANGE, f"{CONNECTION}/schemas/{{schemaName}}", {"enabled": True}),
+    (CHANGE, TABLE, {"enabled": True}),
+    (CHANGE, f"{TABLE}/columns/{{columnName}}", {"enabled": True}),
     ("post", f"{CONNECTION}/dismiss-warnings", {}),
     ("post", f"{TRANSFORMATION}/run", {}),
     ("post", "/v1/webhooks/account", NEW_WEBHOOK),
@@ -229,6 +262,8 @@ def test_what_the_definition_refuses_is_refused(sim, api, fivetran_openapi, meth
     definition = definition_module.Definition(fivetran_openapi)
     validator = definition.body(method, path)
     describe(sim)
+    if (method, path) == ("post", f"{CONNECTION}/schemas"):
+        sim.account.connection("c").schema_captured = False
     tried = 0
     for name in definition.properties(method, path):
         for value in WRONG:

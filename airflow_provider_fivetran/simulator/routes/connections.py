@@ -1,4 +1,4 @@
-"""Connections: listing, reading, creating, changing, deleting, and their schema config."""
+"""Connections: listing, reading, creating, changing, deleting, testing."""
 
 # Route modules do without postponed annotations: FastAPI reads the types of the parameters at run time.
 from typing import Any
@@ -15,10 +15,10 @@ from airflow_provider_fivetran.simulator.bodies import (
     check_fields,
     read_body,
 )
-from airflow_provider_fivetran.simulator.problems import ApiError, invalid
+from airflow_provider_fivetran.simulator.problems import invalid
 from airflow_provider_fivetran.simulator.records import Connection
 from airflow_provider_fivetran.simulator.rights import readable, require_list, visible_connections
-from airflow_provider_fivetran.simulator.shapes import shape_connection, shape_schemas
+from airflow_provider_fivetran.simulator.shapes import shape_connection
 
 router = APIRouter()
 
@@ -127,16 +127,6 @@ async def run_setup_tests(request: Request, connection_id: str) -> JSONResponse:
     check_fields(body, {"trust_certificates": bool, "trust_fingerprints": bool})
     shape = _shape_with_tests(request, connection, tests=True)
     return success(request, "Setup tests were completed", shape)
-
-
-@router.get("/{connection_id}/schemas")
-async def get_schemas(request: Request, connection_id: str) -> JSONResponse:
-    connection = readable(request, connection_id)
-    if not connection.schema_captured:
-        raise ApiError(
-            404, "NotFound_SchemaConfig", f"Connection with id '{connection_id}' has no schema config"
-        )
-    return success(request, "Schema config retrieved successfully", shape_schemas(connection))
 
 
 def _schema_name(body: dict[str, Any]) -> str:
