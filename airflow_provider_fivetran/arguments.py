@@ -213,9 +213,10 @@ def check_delay(value: float) -> None:
         raise ValueError(f"fivetran_retry_delay is {value!r}; allowed is a number of seconds of at least 0")
 
 
-def scope_of(value: object) -> dict[str, tuple[str, ...]]:
+def scope_of(value: object, name: str = "scope") -> dict[str, tuple[str, ...]]:
     """Read the tables of a re-sync, by schema, which a template may have turned into JSON text.
 
+    :param name: the argument, for the error.
     :return: the same, with no table twice, which Fivetran would refuse.
     :raises ValueError: it is something else, or names no table: that would be a re-sync of everything.
     """
@@ -232,7 +233,7 @@ def scope_of(value: object) -> dict[str, tuple[str, ...]]:
     ):
         return {schema: tuple(dict.fromkeys(tables)) for schema, tables in read.items()}
     raise ValueError(
-        f"scope is {value!r}; allowed are tables by schema, such as {{'shop': ['orders']}}, with no list empty. "
+        f"{name} is {value!r}; allowed are tables by schema, such as {{'shop': ['orders']}}, with no list empty. "
         "A template of it ends in '| tojson', and has to find a value"
     )
 

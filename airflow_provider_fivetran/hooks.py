@@ -34,6 +34,7 @@ from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.hook_freshness import FreshnessChecks
 from airflow_provider_fivetran.hook_lookups import LookUps
 from airflow_provider_fivetran.hook_resync import ResyncCalls
+from airflow_provider_fivetran.hook_schemas import SchemaCalls
 from airflow_provider_fivetran.hook_transformations import TransformationCalls
 from airflow_provider_fivetran.hook_webhooks import WebhookCalls
 
@@ -71,7 +72,9 @@ _FORM_FIELDS = {
 }
 
 
-class FivetranHook(FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, WebhookCalls, BaseHook):
+class FivetranHook(
+    FreshnessChecks, LookUps, ResyncCalls, SchemaCalls, TransformationCalls, WebhookCalls, BaseHook
+):
     """Talks to Fivetran's REST API with the key of an Airflow connection.
 
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_fivetran.core import endpoints
+from airflow_provider_fivetran.core import endpoints, schema_endpoints
 
 spec = importlib.util.spec_from_file_location(
     "definition", Path(__file__).parent / "simulator" / "definition.py"
@@ -20,6 +20,18 @@ spec.loader.exec_module(definition_module)
 
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
 WEBHOOK = {"url": "https://x.example", "events": ["sync_end"], "active": True, "secret": "s"}
+SCHEMAS = {
+    "s": {
+        "enabled": True,
+        "tables": {
+            "t": {
+                "enabled": True,
+                "sync_mode": "HISTORY",
+                "columns": {"x": {"enabled": True, "hashed": True}},
+            },
+        },
+    },
+}
 MADE = {
     "get_account": [endpoints.get_account()],
     "get_connection": [endpoints.get_connection("c")],
@@ -42,7 +54,25 @@ MADE = {
     ],
     "run_setup_tests": [endpoints.run_setup_tests("c")],
     "get_sync_history": [endpoints.get_sync_history("c", since=NOW - timedelta(days=1), until=NOW)],
-    "get_schema_config": [endpoints.get_schema_config("c")],
+    "get_schema_config": [schema_endpoints.get_schema_config("c")],
+    "get_table_columns": [schema_endpoints.get_table_columns("c", "s", "t")],
+    "prepare_schema_config": [
+        schema_endpoints.prepare_schema_config("c", {"schemas": {"s": {"enabled": True}}})
+    ],
+    "change_schema_config": [
+        schema_endpoints.change_schema_config("c", {"schema_change_handling": "BLOCK_ALL"}),
+        schema_endpoints.change_schema_config("c", {"schemas": SCHEMAS, "is_type_locked": True}),
+    ],
+    "change_source_schema": [schema_endpoints.change_source_schema("c", "s", {"enabled": True})],
+    "change_source_table": [schema_endpoints.change_source_table("c", "s", "t", {"enabled": True})],
+    "change_source_column": [
+        schema_endpoints.change_source_column("c", "s", "t", "x", {"enabled": True, "hashed": True})
+    ],
+    "reload_schema_config": [
+        schema_endpoints.reload_schema_config("c"),
+        schema_endpoints.reload_schema_config("c", exclude_mode="EXCLUDE"),
+    ],
+    "drop_columns": [schema_endpoints.drop_columns("c", {"s": {"t": ["x"]}})],
     "list_groups": [endpoints.list_groups()],
     "get_group": [endpoints.get_group("g")],
     "list_destinations": [endpoints.list_destinations()],
@@ -109,12 +139,13 @@ def parameters(definition, call, place):
 def test_no_call_is_left_unchecked():
     made = {
         name
-        for name, function in vars(endpoints).items()
+        for module in (endpoints, schema_endpoints)
+        for name, function in vars(module).items()
         if inspect.isfunction(function)
-        and function.__module__ == endpoints.__name__
+        and function.__module__ == module.__name__
         and not name.startswith("_")
     }
-    assert made == set(MADE) == set(endpoints.__all__)
+    assert made == set(MADE) == {*endpoints.__all__, *schema_endpoints.__all__}
 
 
 @each_call

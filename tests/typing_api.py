@@ -261,7 +261,7 @@ def cancel_by_name(name: str) -> bool:
 
 def load_anew(connection_id: str) -> None:
     hook = FivetranHook()
-    [schema] = hook.get_schema_config(connection_id)
+    [schema] = hook.get_schema_config(connection_id).schemas
     tables = [table.source_name for table in schema.tables if table.enabled]
     hook.wait_for_sync(hook.start_resync(connection_id, scope={schema.source_name: tables}))
     hook.wait_for_sync(hook.start_resync(connection_id, confirm=connection_id, timeout=timedelta(days=2)))

@@ -1,5 +1,6 @@
 """Every URL of this project: one function per endpoint, each returning the call, described but not sent.
 
+Those of schema configurations stand in :mod:`airflow_provider_fivetran.core.schema_endpoints`.
 Only documented, current paths: ``/v1/connections`` and ``/sync``, never ``/v1/connectors`` or ``/force``.
 """
 
@@ -14,7 +15,6 @@ from airflow_provider_fivetran.core.models import (
     Connection,
     Destination,
     Group,
-    SourceSchema,
     SyncHistoryEntry,
     Webhook,
     WebhookTest,
@@ -36,7 +36,6 @@ __all__ = [
     "get_connection",
     "get_destination",
     "get_group",
-    "get_schema_config",
     "get_sync_history",
     "get_transformation",
     "get_webhook",
@@ -145,19 +144,6 @@ def resync_connection(connection_id: str, *, scope: Mapping[str, Sequence[str]] 
 def run_setup_tests(connection_id: str) -> Call[Connection]:
     """``POST /v1/connections/{connectionId}/test``; the empty body is required."""
     return Call(method="POST", **_of_connection(connection_id, "/test"), body={}, read=Connection.from_json)
-
-
-def get_schema_config(connection_id: str) -> Call[tuple[SourceSchema, ...]]:
-    """``GET /v1/connections/{connectionId}/schemas``: of it the schemas and tables, enabled or not.
-
-    404 (``NotFound_SchemaConfig``) before Fivetran has read the schema of the source for the first time.
-    """
-    return Call(
-        method="GET",
-        **_of_connection(connection_id, "/schemas"),
-        read=SourceSchema.all_from_json,
-        safe=True,
-    )
 
 
 def get_sync_history(connection_id: str, *, since: datetime, until: datetime) -> Call[Page[SyncHistoryEntry]]:

@@ -35,6 +35,9 @@ FivetranError
     FivetranNotFresh                connections are not as fresh, or not as healthy, as is demanded
         FivetranNeedsAttention      and some of them will not be before a person has looked at them
     FivetranWebhookTestFailed       the receiver of a webhook took no test delivery
+    FivetranWrongDescription        what is described does not exist, or Fivetran does not let it be so
+    FivetranNotAsDescribed          something is not as described, and is not to be changed, or did not change
+    FivetranSchemaDrift             a schema configuration is not as described, or not as it was before
 
 Each error takes its message first and everything else by keyword, so that it survives pickling and copying.
 """
@@ -57,11 +60,13 @@ __all__ = [
     "FivetranForbidden",
     "FivetranLookupError",
     "FivetranNeedsAttention",
+    "FivetranNotAsDescribed",
     "FivetranNotFound",
     "FivetranNotFresh",
     "FivetranRateLimited",
     "FivetranRefused",
     "FivetranResyncRefused",
+    "FivetranSchemaDrift",
     "FivetranServerError",
     "FivetranSyncCancelled",
     "FivetranSyncError",
@@ -83,6 +88,7 @@ __all__ = [
     "FivetranUnexpectedAnswer",
     "FivetranUnreachable",
     "FivetranWebhookTestFailed",
+    "FivetranWrongDescription",
 ]
 
 
@@ -321,3 +327,24 @@ class FivetranNeedsAttention(FivetranNotFresh):
 
 class FivetranWebhookTestFailed(FivetranError):
     """The receiver of a webhook did not take a test delivery of Fivetran's."""
+
+
+class FivetranWrongDescription(FivetranError):
+    """What is described does not exist, or Fivetran does not let it be so; the text names all that is wrong.
+
+    Nothing was changed.
+    """
+
+    permanent = True
+
+
+class FivetranNotAsDescribed(FivetranError):
+    """Something is not as described, and the task must not change it, or Fivetran did not change it."""
+
+    permanent = True
+
+
+class FivetranSchemaDrift(FivetranError):
+    """The schema configuration of a connection is not as described, or not as it was before; the text lists how."""
+
+    permanent = True

@@ -11,13 +11,20 @@ __all__ = [
     "POLICIES",
     "CheckMissing",
     "CheckTroubled",
+    "ExcludeMode",
+    "OtherTables",
     "ScheduleType",
+    "SchemaChangeHandling",
+    "SyncMode",
     "WebhookEvent",
     "WhenBlocked",
     "WhenBroken",
+    "WhenDifferent",
+    "WhenDrifted",
     "WhenEmpty",
     "WhenKilled",
     "WhenMissing",
+    "WhenNoSchema",
     "WhenPartiallySucceeded",
     "WhenPaused",
     "WhenRescheduled",
@@ -43,6 +50,19 @@ WhenMissing: TypeAlias = Literal["fail", "wait", "ignore"]
 CheckTroubled: TypeAlias = Literal["fail_if_stale", "fail", "ignore"]
 CheckMissing: TypeAlias = Literal["fail", "ignore"]
 WhenEmpty: TypeAlias = Literal["fail", "pass"]
+
+# What Fivetran knows of schemas: what becomes of what is new in the source, how a table is kept, and what a reload
+# does with what is there.
+SchemaChangeHandling: TypeAlias = Literal["ALLOW_ALL", "ALLOW_COLUMNS", "BLOCK_ALL"]
+SyncMode: TypeAlias = Literal["SOFT_DELETE", "HISTORY", "LIVE"]
+ExcludeMode: TypeAlias = Literal["PRESERVE", "INCLUDE", "EXCLUDE"]
+# Of what is described: what is done about a difference; of a schema configuration besides, what is done with
+# schemas and tables that the description leaves out, what while Fivetran has none yet, and what a difference means
+# to a check.
+WhenDifferent: TypeAlias = Literal["change", "show", "fail"]
+OtherTables: TypeAlias = Literal["leave", "disable"]
+WhenNoSchema: TypeAlias = Literal["reload", "prepare", "fail"]
+WhenDrifted: TypeAlias = Literal["fail", "report", "ignore"]
 
 # The events that Fivetran's pages on webhooks list, without those that they call deprecated. Transformations have
 # two sets of names, an older and a newer one; which of them an account takes is not documented.

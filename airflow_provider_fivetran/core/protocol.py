@@ -59,6 +59,8 @@ DEFAULT_BASE_URL = "https://api.fivetran.com"
 DEFAULT_TIMEOUT = 90.0
 # What must stop a running sync first may take Fivetran 60 seconds. Broken off before, nobody knows whether it took.
 LEAST_FOR_SLOW_CALLS = 75.0
+# A schema of thousands of tables is read from its source in minutes, not in seconds.
+LEAST_FOR_SOURCE_CALLS = 600.0
 CONNECT_TIMEOUT = 10.0
 
 KEY_REPLACED = "Fivetran refuses the key that Airflow connection %r had; now using the key of %r"
@@ -90,6 +92,7 @@ class Call(Generic[T]):
     ``essential`` says that nobody can go on without the answer: where the key in use lacks the right to it (403),
     other keys are tried, as they are for every call where the key is refused (401).
     ``slow`` says that Fivetran may have to stop a running sync before it answers.
+    ``reads_source`` says that Fivetran reads the source before it answers, which may take minutes.
     """
 
     method: str
@@ -102,6 +105,7 @@ class Call(Generic[T]):
     essential: bool = False
     slow: bool = False
     transformation_id: str | None = None
+    reads_source: bool = False
 
     @property
     def subject(self) -> str:
@@ -203,7 +207,8 @@ class Settings:
     """The Airflow connection that they are of, for telling keys apart without naming them."""
     base_url: str = DEFAULT_BASE_URL
     timeout: float = DEFAULT_TIMEOUT
-    """Seconds that one answer may take, from the request to the last byte; to a slow call at least 75."""
+    """Seconds that one answer may take, from the request to the last byte; to a slow call at least 75, to one that
+    reads the source at least 600."""
     user_agent: str = "airflow-provider-fivetran"
 
     @property
@@ -216,6 +221,8 @@ class Settings:
 
     def limit_of(self, call: Call[Any]) -> float:
         """Seconds that the answer to a call may take."""
+        if call.reads_source:
+            return max(self.timeout, LEAST_FOR_SOURCE_CALLS)
         return max(self.timeout, LEAST_FOR_SLOW_CALLS) if call.slow else self.timeout
 
     def headers(self) -> dict[str, str]:

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_fivetran.core.protocol import Answer, Call, Page
+from airflow_provider_fivetran.core.schema_config import SchemaConfig
 from airflow_provider_fivetran.core.steps import Look, Note, Pause, Procedure
 from facts import T0
 
 MOST_STEPS = 40_000
+NO_SCHEMAS = SchemaConfig(schemas=())
 
 
 class Fivetran:
@@ -33,7 +35,10 @@ class Fivetran:
         test: Any = None,
         run: Any = None,
         cancel: Any = None,
-        schemas: Any = None,
+        schemas: Any = NO_SCHEMAS,
+        reload: Any = None,
+        columns: Any = (),
+        prepare: Any = NO_SCHEMAS,
         latency: float = 0.1,
         ahead: timedelta | None = timedelta(0),
         now: datetime = T0,
@@ -50,6 +55,9 @@ class Fivetran:
                 "run": run,
                 "cancel": cancel,
                 "schemas": schemas,
+                "reload": reload,
+                "columns": columns,
+                "prepare": prepare,
             }.items()
         }
         self._latency = timedelta(seconds=latency)
@@ -121,5 +129,7 @@ def _kind(call: Call[Any]) -> str:
     if call.method == "PATCH":
         return "change"
     last = call.path.rpartition("/")[2]
-    known = {"sync", "resync", "test", "sync-history", "schemas", "run", "cancel"}
+    if call.method == "POST" and last == "schemas":
+        return "prepare"
+    known = {"sync", "resync", "test", "sync-history", "schemas", "reload", "columns", "run", "cancel"}
     return last if last in known else "look"
