@@ -15,7 +15,6 @@ from airflow_provider_fivetran.arguments import (
     check_text,
     span_of,
 )
-from airflow_provider_fivetran.core.schema_description import read_description
 from airflow_provider_fivetran.links import FivetranConnectionLink
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ class SchemaTask:
 
     def _check_description(self) -> None:
         if is_known(self.schemas) and is_known(self.schema_change_handling):
+            from airflow_provider_fivetran.core.schema_description import read_description  # noqa: PLC0415
+
             read_description(self.schemas, self.schema_change_handling)
 
     # What runs a task is imported when it runs: a DAG file is parsed over and over.

@@ -57,6 +57,11 @@ SHAPES = {
         "resync_tables": set(),
         "resync_everything": set(),
     },
+    "fivetran_schema": {
+        "keep_as_described": {"sync_shop"},
+        "sync_shop": {"has_it_drifted"},
+        "has_it_drifted": set(),
+    },
     "fivetran_land_two_sources": {"sync_web_shop": set(), "sync_card_payments": set()},
 }
 NEED_WATCHERS = {"fivetran_watched_then_dbt", "fivetran_incident"}
@@ -433,6 +438,33 @@ def test_a_resync_is_of_what_was_chosen_or_of_nothing(
     assert (became["resync_tables"], became["resync_everything"]) == states
     assert [sync.tables for sync in account.runs("shop_orders")] == loaded
     assert {sync.cause for sync in account.runs("shop_orders")} <= {"resync"}
+
+
+@newest
+def test_a_schema_is_kept_as_described_and_the_next_run_tells_what_is_new_or_gone(
+    run: Callable[..., Any], account: Simulator
+) -> None:
+    def drift() -> dict[str, Any]:
+        last = run("fivetran_schema").get_task_instance("has_it_drifted")
+        found = last.xcom_pull(task_ids="has_it_drifted", key="fivetran_schema_drift")
+        return {"state": str(last.state), **found}
+
+    first = drift()
+    source = account.account.connection("shop_orders").source
+    assert source.table("shop", "customers").columns["email"].hashed
+    assert (first["state"], first["compared_with"]) == ("success", "nothing")
+    tables = {"customers": ["id", "email", "updated_at", "phone"], "orders": ["id"], "refunds": ["id"]}
+    account.set_source("shop_orders", {"shop": tables})
+    second = drift()
+    assert (second["state"], second["compared_with"]) == ("failed", "earlier")
+    assert [one["text"] for one in second["failures"]] == [
+        "there is no table 'payments' in 'shop' any more: it was deleted in the source"
+    ]
+    assert [one["text"] for one in second["reported"]] == [
+        "the column 'phone' of 'customers' in 'shop' is new, and enabled",
+        "the table 'refunds' in 'shop' is new, and not enabled",
+    ]
+    assert drift()["count"] == 0
 
 
 @newest

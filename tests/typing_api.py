@@ -24,6 +24,8 @@ from airflow_provider_fivetran.operators import (
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranSchemaDriftOperator,
+    FivetranSchemaOperator,
     FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
@@ -265,6 +267,18 @@ def load_anew(connection_id: str) -> None:
     tables = [table.source_name for table in schema.tables if table.enabled]
     hook.wait_for_sync(hook.start_resync(connection_id, scope={schema.source_name: tables}))
     hook.wait_for_sync(hook.start_resync(connection_id, confirm=connection_id, timeout=timedelta(days=2)))
+
+
+def keep_schema(hook: FivetranHook, connection_id: str) -> int:
+    shop = {"shop": {"tables": {"customers": {"columns": {"email": {"hashed": True}}}, "logs": False}}}
+    FivetranSchemaOperator(task_id="keep", connector_id=connection_id, schemas=shop, others="disable")
+    FivetranSchemaDriftOperator(
+        task_id="drift", connector_id=connection_id, columns_of={"shop": ["customers"]}, when_new="fail"
+    )
+    hook.reload_schema_config(connection_id, exclude_mode="PRESERVE", timeout=timedelta(hours=1))
+    changes = hook.ensure_schema_config(connection_id, shop, when_different="show")
+    report = hook.check_schema_drift(connection_id, earlier=hook.get_schema_config(connection_id).to_json())
+    return len(changes.differences) + report.count
 
 
 def is_worth_a_look(error: FivetranError) -> bool:

@@ -18,6 +18,8 @@ from airflow_provider_fivetran.operators import (
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranSchemaDriftOperator,
+    FivetranSchemaOperator,
     FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
@@ -44,6 +46,8 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     FivetranFreshnessSensor(task_id="fresh", connector_ids=["{{ var.value.shop }}"], fresh_since=by_name.output)
     transform = FivetranTransformationOperator(task_id="transform", transformation_name="shop", deferrable=True)
     FivetranTransformationSensor(task_id="sense_run", transformation_id="{{ var.value.run }}", deferrable=True)
+    FivetranSchemaOperator(task_id="keep", connector_id="c", schemas={"shop": {"tables": {"logs": False}}})
+    FivetranSchemaDriftOperator(task_id="drift", connector_id=by_name.output, schemas="{{ var.value.schemas }}")
     by_name >> resync >> sense
     assert by_name.connector_id is None
 """
@@ -167,15 +171,19 @@ LIGHT = {
     "airflow_provider_fivetran.core.asset_uris",
     "airflow_provider_fivetran.core.moments",
     "airflow_provider_fivetran.core.policies",
+    "airflow_provider_fivetran.core.schema_description",
     "airflow_provider_fivetran.freshness_task",
     "airflow_provider_fivetran.links",
     "airflow_provider_fivetran.operators",
     "airflow_provider_fivetran.operators.freshness",
     "airflow_provider_fivetran.operators.resync",
+    "airflow_provider_fivetran.operators.schema",
+    "airflow_provider_fivetran.operators.schema_drift",
     "airflow_provider_fivetran.operators.sync",
     "airflow_provider_fivetran.operators.transformation",
     "airflow_provider_fivetran.operators.waiting_task",
     "airflow_provider_fivetran.operators.webhook",
+    "airflow_provider_fivetran.schema_task",
     "airflow_provider_fivetran.sensor_freshness",
     "airflow_provider_fivetran.sensors",
     "airflow_provider_fivetran.sensor_transformation",
@@ -226,6 +234,7 @@ def test_a_dag_that_uses_everything_is_read(dag_bag):
         *("by_name", "resync", "sense", "webhook"),
         *("check", "fresh"),
         *("transform", "sense_run"),
+        *("keep", "drift"),
     }
 
 

@@ -44,12 +44,15 @@ FAIL = {
     "FivetranForbidden",
     "FivetranLookupError",
     "FivetranNeedsAttention",
+    "FivetranNotAsDescribed",
     "FivetranNotFound",
     "FivetranRefused",
     "FivetranResyncRefused",
+    "FivetranSchemaDrift",
     "FivetranTransformationDeleted",
     "FivetranTriggerUncertain",
     "FivetranUnauthorized",
+    "FivetranWrongDescription",
 }
 RETRY = {"FivetranRateLimited", "FivetranServerError", "FivetranUnexpectedAnswer", "FivetranUnreachable"}
 

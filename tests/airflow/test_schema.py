@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -61,6 +62,7 @@ def run(way, **arguments):
 @pytest.fixture
 def said(caplog, capsys):
     """What was logged, wherever this Airflow's logs go."""
+    caplog.set_level(logging.INFO)
     return lambda: caplog.text + "".join(capsys.readouterr())
 
 

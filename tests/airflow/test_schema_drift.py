@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -52,6 +53,7 @@ def check(shop):
 @pytest.fixture
 def said(caplog, capsys):
     """What was logged, wherever this Airflow's logs go."""
+    caplog.set_level(logging.INFO)
     return lambda: caplog.text + "".join(capsys.readouterr())
 
 
