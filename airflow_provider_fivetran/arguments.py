@@ -24,6 +24,7 @@ __all__ = [
     "check_transformation",
     "deferrable_of",
     "ids_of",
+    "is_known",
     "scope_of",
     "shorter",
     "span_of",
@@ -192,6 +193,16 @@ def deferrable_of(value: bool | None) -> bool:  # noqa: FBT001 - as in the const
 
     check_flag("deferrable", value, optional=True)
     return conf.getboolean("operators", "default_deferrable", fallback=False) if value is None else value
+
+
+def is_known(value: object) -> bool:
+    """Whether an argument is, in all its parts, what it will be when the task runs: no template, no XCom."""
+    if isinstance(value, Mapping):
+        return all(map(is_known, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(is_known, value))
+    is_template = isinstance(value, str) and ("{{" in value or "{%" in value)
+    return not is_template and not hasattr(value, "resolve")
 
 
 def check_attempts(value: int) -> None:

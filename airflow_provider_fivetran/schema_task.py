@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import XComArg
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_fivetran.arguments import (
     check_attempts,
+    check_choice,
     check_delay,
     check_flag,
     check_identified,
     check_text,
+    is_known,
     span_of,
 )
 from airflow_provider_fivetran.links import FivetranConnectionLink
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from datetime import timedelta
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
     from airflow_provider_fivetran.hooks import FivetranHook
 
-__all__ = ["TEMPLATE_FIELDS", "SchemaTask", "is_known"]
-
-TEMPLATE_FIELDS = (
-    "connector_id",
-    "connector_name",
-    "destination_name",
-    "schemas",
-    "schema_change_handling",
-    "fivetran_conn_id",
-)
+__all__ = ["SchemaTask"]
 
 
 class SchemaTask:
     """A task about the schema configuration of one connection. Importing it loads no hook."""
+
+    template_fields: Collection[str] = (
+        "connector_id",
+        "connector_name",
+        "destination_name",
+        "schemas",
+        "schema_change_handling",
+        "fivetran_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"schemas": "json"}
+    operator_extra_links: Collection[BaseOperatorLink] = (FivetranConnectionLink(),)
+    ui_color = "#e6f0ff"
+
+    # Which words each policy allows.
+    policies: ClassVar[Mapping[str, object]]
 
     connector_id: str | None
     connector_name: str | None
@@ -58,6 +64,8 @@ class SchemaTask:
         check_text("fivetran_conn_id", self.fivetran_conn_id)
         check_attempts(self.fivetran_retry_limit)
         check_delay(self.fivetran_retry_delay)
+        for name, allowed in self.policies.items():
+            check_choice(name, getattr(self, name), allowed)
 
     def _check_description(self) -> None:
         if is_known(self.schemas) and is_known(self.schema_change_handling):
@@ -83,14 +91,3 @@ class SchemaTask:
         connection_id = hook.find_id(self.connector_id, self.connector_name, self.destination_name)
         FivetranConnectionLink.persist(context, dashboard_link(connection_id))
         return connection_id
-
-
-def is_known(value: object) -> bool:
-    """Whether an argument is, in all its parts, what it will be when the task runs."""
-    if isinstance(value, Mapping):
-        return all(map(is_known, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(is_known, value))
-    return not isinstance(value, XComArg) and not (
-        isinstance(value, str) and ("{{" in value or "{%" in value)
-    )

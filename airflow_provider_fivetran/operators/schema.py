@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_fivetran.arguments import check_choice
 from airflow_provider_fivetran.core.policies import CheckMissing, OtherTables, WhenDifferent, WhenNoSchema
-from airflow_provider_fivetran.links import FivetranConnectionLink
-from airflow_provider_fivetran.schema_task import TEMPLATE_FIELDS, SchemaTask
+from airflow_provider_fivetran.schema_task import SchemaTask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
@@ -70,10 +68,12 @@ class FivetranSchemaOperator(SchemaTask, BaseOperator):
         schema yet, the key may not change it, ... The error itself is its ``__cause__``.
     """
 
-    template_fields: Sequence[str] = TEMPLATE_FIELDS
-    template_fields_renderers = {"schemas": "json"}  # noqa: RUF012 - Airflow's own form
-    operator_extra_links = (FivetranConnectionLink(),)
-    ui_color = "#e6f0ff"
+    policies: ClassVar[Mapping[str, object]] = {
+        "others": OtherTables,
+        "when_different": WhenDifferent,
+        "when_missing": CheckMissing,
+        "when_no_schema": WhenNoSchema,
+    }
 
     def __init__(
         self,
@@ -110,10 +110,6 @@ class FivetranSchemaOperator(SchemaTask, BaseOperator):
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay
         self._check_arguments()
-        check_choice("others", others, OtherTables)
-        check_choice("when_different", when_different, WhenDifferent)
-        check_choice("when_missing", when_missing, CheckMissing)
-        check_choice("when_no_schema", when_no_schema, WhenNoSchema)
         self._check_description()
 
     def execute(self, context: Context) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_fivetran.arguments import check_choice, scope_of
+from airflow_provider_fivetran.arguments import is_known, scope_of
 from airflow_provider_fivetran.core.policies import WhenDrifted
-from airflow_provider_fivetran.links import FivetranConnectionLink
-from airflow_provider_fivetran.schema_task import TEMPLATE_FIELDS, SchemaTask, is_known
+from airflow_provider_fivetran.schema_task import SchemaTask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
@@ -69,10 +68,12 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
         there is no schema yet, the key may not read it, ... The error itself is its ``__cause__``.
     """
 
-    template_fields: Sequence[str] = (*TEMPLATE_FIELDS, "columns_of")
-    template_fields_renderers = {"schemas": "json", "columns_of": "json"}  # noqa: RUF012 - Airflow's own form
-    operator_extra_links = (FivetranConnectionLink(),)
-    ui_color = "#e6f0ff"
+    template_fields: Collection[str] = (*SchemaTask.template_fields, "columns_of")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"schemas": "json", "columns_of": "json"}
+
+    policies: ClassVar[Mapping[str, object]] = dict.fromkeys(
+        ("when_changed", "when_missing", "when_new"), WhenDrifted
+    )
 
     def __init__(
         self,
@@ -111,8 +112,6 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
         # Decided here for good: a template may make nothing of a description.
         self._is_described = schemas is not None or schema_change_handling is not None
         self._check_arguments()
-        for name in ("when_changed", "when_missing", "when_new"):
-            check_choice(name, getattr(self, name), WhenDrifted)
         if columns_of is not None and is_known(columns_of):
             scope_of(columns_of, "columns_of")
         if self._is_described:
