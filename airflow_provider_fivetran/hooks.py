@@ -80,9 +80,10 @@ class FivetranHook(
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
     API; empty means ``https://api.fivetran.com``) and the extra ``timeout`` (seconds that one answer may take,
     90 by default; a request that may have to stop a running sync, which takes Fivetran up to 60, gets at least
-    75). With an empty login the password may hold the base64-encoded ``key:secret``. When Fivetran refuses the
-    key (401), or the key may not read the Fivetran connection that is needed (403), the Airflow connection is
-    read again, and then that of the extra ``fallback_conn_id``.
+    75, and one that reads the source anew at least 600). With an empty login the password may hold the
+    base64-encoded ``key:secret``. When Fivetran refuses the key (401), or the key may not read the Fivetran
+    connection that is needed (403), the Airflow connection is read again, and then that of the extra
+    ``fallback_conn_id``.
 
     :param fivetran_conn_id: id of the Airflow connection.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most.
