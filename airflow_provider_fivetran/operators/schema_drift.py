@@ -109,10 +109,11 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
         self.fivetran_conn_id = fivetran_conn_id
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay
-        # Decided here for good: a template may make nothing of a description.
+        # Decided here for good: a template may make nothing of them.
         self._is_described = schemas is not None or schema_change_handling is not None
+        self._reads_columns = columns_of is not None
         self._check_arguments()
-        if columns_of is not None and is_known(columns_of):
+        if self._reads_columns and is_known(columns_of):
             scope_of(columns_of, "columns_of")
         if self._is_described:
             self._check_description()
@@ -129,7 +130,7 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
                 self.schemas,
                 schema_change_handling=self.schema_change_handling,  # type: ignore[arg-type]  # checked there
                 earlier=None if self._is_described else self._seen_before(context),
-                columns_of=self.columns_of,
+                columns_of=scope_of(self.columns_of, "columns_of") if self._reads_columns else None,
                 reload=self.reload,
                 reload_timeout=self.reload_timeout,
                 when_changed=self.when_changed,

@@ -176,18 +176,20 @@ class TestFromADescription:
         left = green(check(schemas=AS_IT_IS)).xcom("fivetran_schema")
         assert green(check(**left)).value == 0
 
-    def test_a_template_that_finds_nothing_is_not_taken_for_no_description(self, shop):
+    @pytest.mark.parametrize("name", ["schemas", "columns_of"])
+    def test_a_template_that_finds_nothing_is_not_taken_for_nothing_given(self, shop, name):
         def render():
             with DAG("d", schedule=None, start_date=START, render_template_as_native_obj=True) as dag:
                 task = FivetranSchemaDriftOperator(
-                    task_id="task", connector_id=ID, schemas="{{ wanted }}", fivetran_conn_id=shop.conn_id
+                    task_id="task", connector_id=ID, **{name: "{{ wanted }}"}, fivetran_conn_id=shop.conn_id
                 )
             task.render_template_fields({"wanted": None}, dag.get_template_env())
             return task
 
         story = shop.tell(Story(shop), render)
         assert isinstance(story.error, ValueError)
-        assert "did its template" in str(story.error)
+        assert f"{name} is None" in str(story.error)
+        assert story.requests == []
 
 
 def test_that_there_is_no_schema_yet_is_said(blocking):
