@@ -20,8 +20,11 @@ __all__ = [
     "check_flag",
     "check_identified",
     "check_ids",
+    "check_share",
     "check_text",
     "check_transformation",
+    "check_ways",
+    "check_whole",
     "deferrable_of",
     "ids_of",
     "scope_of",
@@ -137,6 +140,39 @@ def check_text(name: str, value: object) -> None:
     is_empty = isinstance(value, str) and not value.strip()
     if is_empty or value is None or isinstance(value, _NEVER_TEXT):
         raise ValueError(f"{name} is {value!r}; allowed is a text that is not empty")
+
+
+def check_ways(ways: Mapping[str, object]) -> str | None:
+    """Check that connections are named in one way at most; which it is.
+
+    :param ways: arguments with their values.
+    :raises ValueError: they are named in more.
+    """
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise ValueError(
+            f"{' and '.join(f'{name} ({ways[name]!r})' for name in given)} are given; allowed is one of "
+            f"{', '.join(ways)}"
+        )
+    return given[0] if given else None
+
+
+def check_whole(name: str, value: object, *, most: int) -> None:
+    """Check an argument that is a whole number from 1 on.
+
+    :raises ValueError: it is not, or more than ``most``.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise ValueError(f"{name} is {value!r}; allowed is a whole number from 1 to {most}")
+
+
+def check_share(name: str, value: object) -> None:
+    """Check an argument that is a share of a whole.
+
+    :raises ValueError: it is not a number between 0 and 1.
+    """
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise ValueError(f"{name} is {value!r}; allowed is a share above 0 and below 1, such as 0.1")
 
 
 def check_ids(name: str, value: object, *, empty: bool = False) -> None:

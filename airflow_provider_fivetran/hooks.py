@@ -31,6 +31,7 @@ from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.hook_choosing import ChoosingCalls
 from airflow_provider_fivetran.hook_freshness import FreshnessChecks
 from airflow_provider_fivetran.hook_lookups import LookUps
 from airflow_provider_fivetran.hook_resync import ResyncCalls
@@ -71,7 +72,9 @@ _FORM_FIELDS = {
 }
 
 
-class FivetranHook(FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, WebhookCalls, BaseHook):
+class FivetranHook(
+    ChoosingCalls, FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, WebhookCalls, BaseHook
+):
     """Talks to Fivetran's REST API with the key of an Airflow connection.
 
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
