@@ -34,6 +34,8 @@ FivetranError
     FivetranTriggerUncertain        the answer to a trigger was lost, and nothing tells whether it took
     FivetranNotFresh                connections are not as fresh, or not as healthy, as is demanded
         FivetranNeedsAttention      and some of them will not be before a person has looked at them
+    FivetranSyncsFailed             of many syncs that one task started, more failed than it bears
+        FivetranSyncsNeedAttention  and no retry mends any of those
     FivetranWebhookTestFailed       the receiver of a webhook took no test delivery
 
 Each error takes its message first and everything else by keyword, so that it survives pickling and copying.
@@ -70,6 +72,8 @@ __all__ = [
     "FivetranSyncRescheduled",
     "FivetranSyncRunning",
     "FivetranSyncTimeout",
+    "FivetranSyncsFailed",
+    "FivetranSyncsNeedAttention",
     "FivetranTransformationBlocked",
     "FivetranTransformationCancelled",
     "FivetranTransformationDeleted",
@@ -315,6 +319,19 @@ class FivetranNotFresh(FivetranError):
 
 class FivetranNeedsAttention(FivetranNotFresh):
     """Some of those that are not as demanded are broken, paused or missing: a retry would find them so again."""
+
+    permanent = True
+
+
+class FivetranSyncsFailed(FivetranError):
+    """Of many syncs that one task started, more did not end well than it bears; the text lists them.
+
+    ``connection_id`` and ``link`` are those of the first of them.
+    """
+
+
+class FivetranSyncsNeedAttention(FivetranSyncsFailed):
+    """No retry mends any of those that did not end well: a person has to look at them."""
 
     permanent = True
 

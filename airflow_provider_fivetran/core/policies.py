@@ -23,6 +23,7 @@ __all__ = [
     "WhenRescheduled",
     "WhenRunKilled",
     "WhenRunning",
+    "WhenSomeFail",
     "WhenTroubled",
 ]
 
@@ -34,6 +35,7 @@ WhenKilled: TypeAlias = Literal["leave", "stop"]
 WhenPartiallySucceeded: TypeAlias = Literal["fail", "succeed"]
 WhenBlocked: TypeAlias = Literal["fail", "wait"]
 WhenRunKilled: TypeAlias = Literal["cancel", "leave"]
+WhenSomeFail: TypeAlias = Literal["fail", "succeed", "fail_above"]
 ScheduleType: TypeAlias = Literal["manual", "auto"]
 
 # Of connections whose freshness is looked at: what their troubles mean to whoever waits, and to a check, which does

@@ -47,6 +47,7 @@ FAIL = {
     "FivetranNotFound",
     "FivetranRefused",
     "FivetranResyncRefused",
+    "FivetranSyncsNeedAttention",
     "FivetranTransformationDeleted",
     "FivetranTriggerUncertain",
     "FivetranUnauthorized",
