@@ -3,6 +3,7 @@
 from airflow_provider_fivetran.operators.freshness import FivetranFreshnessOperator
 from airflow_provider_fivetran.operators.resync import FivetranResyncOperator
 from airflow_provider_fivetran.operators.sync import FivetranOperator
+from airflow_provider_fivetran.operators.sync_many import FivetranSyncManyOperator
 from airflow_provider_fivetran.operators.transformation import FivetranTransformationOperator
 from airflow_provider_fivetran.operators.webhook import FivetranWebhookOperator
 
@@ -10,6 +11,7 @@ __all__ = [
     "FivetranFreshnessOperator",
     "FivetranOperator",
     "FivetranResyncOperator",
+    "FivetranSyncManyOperator",
     "FivetranTransformationOperator",
     "FivetranWebhookOperator",
 ]
