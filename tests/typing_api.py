@@ -24,6 +24,7 @@ from airflow_provider_fivetran.operators import (
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranSyncManyOperator,
     FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
@@ -33,6 +34,7 @@ from airflow_provider_fivetran.sensors import (
     FivetranSensor,
     FivetranTransformationSensor,
 )
+from airflow_provider_fivetran.task_groups import sync_each
 from airflow_provider_fivetran.triggers import FivetranSyncTrigger, FivetranTransformationTrigger
 
 if TYPE_CHECKING:
@@ -96,6 +98,28 @@ FivetranResyncOperator(task_id="resync", connector_id="c", confirm="c")
 FivetranResyncOperator(task_id="resync", connector_id="c", scope={"shop": ["orders", "customers"]})
 FivetranResyncOperator(task_id="resync", connector_id="c", scope="{{ params.tables | tojson }}")
 FivetranResyncOperator(task_id="resync", connector_id="c", confirm=True)  # type: ignore[arg-type]
+
+FivetranSyncManyOperator(task_id="many", group_id="decent_dropsy")
+FivetranSyncManyOperator(
+    task_id="many",
+    connector_ids=["phonetics_scone", "{{ params.connection }}"],
+    services="postgres,mysql",
+    name_pattern="shop_*",
+    only_failed=True,
+    exclude=["canned_peach"],
+    max_parallel=20,
+    when_some_fail="fail_above",
+    fail_above=0.1,
+    when_empty="pass",
+    total_timeout=timedelta(hours=8),
+    timeout=3600,
+    when_paused="skip",
+    when_killed="stop",
+    fresh_within=timedelta(minutes=15),
+    retries=2,
+)
+FivetranSyncManyOperator(task_id="many", group_id="g", when_some_fail="ignore")  # type: ignore[arg-type]
+sync_each(["phonetics_scone"], deferrable=True) >> sync_each({"crm": "canned_peach"}, group_id="crm")
 
 FivetranTransformationOperator(task_id="transform", transformation_id="t")
 FivetranTransformationOperator(
@@ -219,6 +243,7 @@ def paused_connections() -> list[str]:
 
 def stale_connections() -> dict[str, str]:
     with FivetranHook() as hook:
+        assert_type(hook.choose_connections(services="postgres", only_failed=True), tuple[str, ...])
         report = hook.check_freshness(fresh_within=timedelta(hours=6), exclude=["canned_peach"])
         assert_type(report.is_as_demanded, bool)
         assert_type(report.counts["stale"], int)

@@ -18,12 +18,14 @@ from airflow_provider_fivetran.operators import (
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranSyncManyOperator,
     FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
 from airflow_provider_fivetran.sensors import (
     FivetranFreshnessSensor, FivetranSensor, FivetranTransformationSensor
 )
+from airflow_provider_fivetran.task_groups import sync_each
 
 with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     by_name = FivetranOperator(
@@ -44,6 +46,8 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     FivetranFreshnessSensor(task_id="fresh", connector_ids=["{{ var.value.shop }}"], fresh_since=by_name.output)
     transform = FivetranTransformationOperator(task_id="transform", transformation_name="shop", deferrable=True)
     FivetranTransformationSensor(task_id="sense_run", transformation_id="{{ var.value.run }}", deferrable=True)
+    FivetranSyncManyOperator(task_id="many", connector_ids=by_name.output, name_pattern="{{ var.value.names }}")
+    sync_each({"orders": "{{ var.value.orders }}"}, group_id="each")
     by_name >> resync >> sense
     assert by_name.connector_id is None
 """
@@ -173,12 +177,14 @@ LIGHT = {
     "airflow_provider_fivetran.operators.freshness",
     "airflow_provider_fivetran.operators.resync",
     "airflow_provider_fivetran.operators.sync",
+    "airflow_provider_fivetran.operators.sync_many",
     "airflow_provider_fivetran.operators.transformation",
     "airflow_provider_fivetran.operators.waiting_task",
     "airflow_provider_fivetran.operators.webhook",
     "airflow_provider_fivetran.sensor_freshness",
     "airflow_provider_fivetran.sensors",
     "airflow_provider_fivetran.sensor_transformation",
+    "airflow_provider_fivetran.task_groups",
     "airflow_provider_fivetran.ticket_sensor",
     "airflow_provider_fivetran.without_worker",
 }
@@ -226,6 +232,7 @@ def test_a_dag_that_uses_everything_is_read(dag_bag):
         *("by_name", "resync", "sense", "webhook"),
         *("check", "fresh"),
         *("transform", "sense_run"),
+        *("many", "each.orders"),
     }
 
 
