@@ -42,6 +42,12 @@ SHAPES = {
     },
     "fivetran_failure_handling": {"sync_shop": set()},
     "fivetran_many_connections": {"connections_in_use": {"sync"}, "sync": {"report"}, "report": set()},
+    "fivetran_many_at_once": {
+        "important.orders": {"the_rest"},
+        "important.payments": {"the_rest"},
+        "the_rest": {"report"},
+        "report": set(),
+    },
     "fivetran_freshness": {
         "sources_are_fresh": {"transform"},
         "transform": {"all_is_healthy"},
@@ -358,6 +364,24 @@ def test_each_connection_in_use_becomes_a_task(run: Callable[..., Any], account:
     mapped = [ti for ti in dag_run.get_task_instances() if ti.task_id == "sync"]
     assert {ti.map_index for ti in mapped} == {0, 1}
     assert sorted(_synced(account)) == ["shop_orders", "web_shop"]
+
+
+@newest
+def test_many_connections_are_synced_by_one_task(run: Callable[..., Any], account: Simulator) -> None:
+    for number in range(4):
+        account.add_connection(f"more{number}", default_plan=SyncPlan(duration=1))
+    account.pause("more3")
+    dag_run = run("fivetran_many_at_once")
+    assert str(dag_run.state) == "success"
+    told = dag_run.get_task_instance("the_rest").xcom_pull(task_ids="the_rest", key="fivetran_syncs")
+    assert {each["connection_id"]: each["status"] for each in told["connections"]} == {
+        "web_shop": "succeeded",
+        **{f"more{number}": "succeeded" for number in range(3)},
+        "more3": "skipped",
+    }
+    assert sorted(_synced(account)) == [
+        *("card_payments", "more0", "more1", "more2", "shop_orders", "web_shop"),
+    ]
 
 
 @newest
