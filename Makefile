@@ -100,6 +100,10 @@ transformed: $(STAMP)  ## transformations after syncs in a real Airflow, killed,
 bench: $(BENCH)/.installed  ## many waits, ours and a peer's, about an hour; ARGS="--load quick,mix --counts 1,10,100 --only ours"
 	@exec $(BENCH)/bin/python -m benchmarks $(ARGS)
 
+.PHONY: snapshot
+snapshot: $(STAMP)  ## a snapshot of 5,000 connections: requests, seconds, memory, killed on its way, ten minutes; ARGS="--connections 200"
+	@exec $(BIN)/python -m benchmarks.snapshot $(ARGS)
+
 CLUSTER := .venvs/cluster
 $(CLUSTER)/.installed: $(STAMP)
 	@echo "installing into $(CLUSTER)"

@@ -12,14 +12,14 @@ from airflow_provider_fivetran.assets import IS_AIRFLOW_2
 from airflow_provider_fivetran.core.asset_uris import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fivetran.core.naming import DatasetName
     from airflow_provider_fivetran.core.verdicts import SyncRecord
 
-__all__ = ["announce"]
+__all__ = ["MOST_EVENTS", "announce", "announce_each"]
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 SHOWN = 3
 # Airflow takes all events of a task in the one request that ends it, for which a worker waits five seconds
 # (``[workers] execution_api_timeout``); each takes some 4 ms with SQLite, and more where the database is busy.
-MOST_TABLES = 500
+MOST_EVENTS = 500
 
 
 class Waits(Protocol):
@@ -64,6 +64,27 @@ def announce(
         log.warning("%s: not all assets of the task are told of the sync: %s", record.connection_id, why)
 
 
+def announce_each(task: Waits, context: Context, records: Iterable[SyncRecord]) -> None:
+    """Add an event for each of many syncs that ended well to those that Airflow emits when the task succeeds.
+
+    An ``AssetAlias`` among the outlets gets the asset of each connection. Whatever goes wrong here, the syncs ended
+    well, and so does the task.
+    """
+    aliases = [outlet for outlet in task.outlets if isinstance(outlet, AssetAlias)]
+    if not aliases:
+        return
+    try:
+        events: Any = context["outlet_events"]
+        host = _host_of(task)
+        for record in records:
+            asset = Asset(uri=Subject(connection_id=record.connection_id, host=host).uri)
+            for alias in aliases:
+                events[alias].add(asset, extra=_for_alias(record))
+    except (Exception, AirflowTaskTimeout) as error:  # noqa: BLE001 - as above
+        why = f"{type(error).__name__}: {error}"
+        log.warning("not all assets of the task are told of the syncs: %s", why)
+
+
 def _tell(outlet: Any, events: Any, record: SyncRecord, task: Waits) -> None:
     if isinstance(outlet, AssetAlias):
         asset = Asset(uri=Subject(connection_id=record.connection_id, host=_host_of(task)).uri)
@@ -87,8 +108,8 @@ def _tell_tables(alias: AssetAlias, events: Any, record: SyncRecord, tables: Seq
     dotted = IS_AIRFLOW_2 and not conf.getboolean(
         "cosmos", "use_dataset_airflow3_uri_standard", fallback=False
     )
-    if len(tables) > MOST_TABLES:
-        raise ValueError(f"it fills {len(tables)} tables, and Airflow is told of {MOST_TABLES} at most")
+    if len(tables) > MOST_EVENTS:
+        raise ValueError(f"it fills {len(tables)} tables, and Airflow is told of {MOST_EVENTS} at most")
     extra = _for_alias(record)
     uris = [table.uri(dotted=dotted) for table in tables]
     for uri in uris:

@@ -20,10 +20,14 @@ __all__ = [
     "check_flag",
     "check_identified",
     "check_ids",
+    "check_share",
     "check_text",
     "check_transformation",
+    "check_ways",
+    "check_whole",
     "deferrable_of",
     "ids_of",
+    "is_known",
     "scope_of",
     "shorter",
     "span_of",
@@ -139,6 +143,39 @@ def check_text(name: str, value: object) -> None:
         raise ValueError(f"{name} is {value!r}; allowed is a text that is not empty")
 
 
+def check_ways(ways: Mapping[str, object]) -> str | None:
+    """Check that connections are named in one way at most; which it is.
+
+    :param ways: arguments with their values.
+    :raises ValueError: they are named in more.
+    """
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise ValueError(
+            f"{' and '.join(f'{name} ({ways[name]!r})' for name in given)} are given; allowed is one of "
+            f"{', '.join(ways)}"
+        )
+    return given[0] if given else None
+
+
+def check_whole(name: str, value: object, *, most: int) -> None:
+    """Check an argument that is a whole number from 1 on.
+
+    :raises ValueError: it is not, or more than ``most``.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise ValueError(f"{name} is {value!r}; allowed is a whole number from 1 to {most}")
+
+
+def check_share(name: str, value: object) -> None:
+    """Check an argument that is a share of a whole.
+
+    :raises ValueError: it is not a number between 0 and 1.
+    """
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise ValueError(f"{name} is {value!r}; allowed is a share above 0 and below 1, such as 0.1")
+
+
 def check_ids(name: str, value: object, *, empty: bool = False) -> None:
     """Check an argument that is an id or several. What another task returns is none yet, and is left alone.
 
@@ -194,6 +231,16 @@ def deferrable_of(value: bool | None) -> bool:  # noqa: FBT001 - as in the const
     return conf.getboolean("operators", "default_deferrable", fallback=False) if value is None else value
 
 
+def is_known(value: object) -> bool:
+    """Whether an argument is, in all its parts, what it will be when the task runs: no template, no XCom."""
+    if isinstance(value, Mapping):
+        return all(map(is_known, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(is_known, value))
+    is_template = isinstance(value, str) and ("{{" in value or "{%" in value)
+    return not is_template and not hasattr(value, "resolve")
+
+
 def check_attempts(value: int) -> None:
     """Check ``fivetran_retry_limit``.
 
@@ -213,9 +260,10 @@ def check_delay(value: float) -> None:
         raise ValueError(f"fivetran_retry_delay is {value!r}; allowed is a number of seconds of at least 0")
 
 
-def scope_of(value: object) -> dict[str, tuple[str, ...]]:
+def scope_of(value: object, name: str = "scope") -> dict[str, tuple[str, ...]]:
     """Read the tables of a re-sync, by schema, which a template may have turned into JSON text.
 
+    :param name: the argument, for the error.
     :return: the same, with no table twice, which Fivetran would refuse.
     :raises ValueError: it is something else, or names no table: that would be a re-sync of everything.
     """
@@ -232,7 +280,7 @@ def scope_of(value: object) -> dict[str, tuple[str, ...]]:
     ):
         return {schema: tuple(dict.fromkeys(tables)) for schema, tables in read.items()}
     raise ValueError(
-        f"scope is {value!r}; allowed are tables by schema, such as {{'shop': ['orders']}}, with no list empty. "
+        f"{name} is {value!r}; allowed are tables by schema, such as {{'shop': ['orders']}}, with no list empty. "
         "A template of it ends in '| tojson', and has to find a value"
     )
 

@@ -11,6 +11,7 @@ from airflow_provider_fivetran.arguments import (
     check_delay,
     check_ids,
     check_text,
+    check_ways,
     ids_of,
     span_of,
 )
@@ -68,13 +69,7 @@ class FreshnessTask:
 
     def _check_arguments(self) -> None:
         """Check what can be checked when the DAG is parsed."""
-        given = [name for name in WAYS if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(
-                f"{' and '.join(f'{name} ({getattr(self, name)!r})' for name in given)} are given; allowed is one "
-                f"of {', '.join(WAYS)}, or none for all connections that the key may see"
-            )
-        self._way = given[0] if given else None
+        self._way = check_ways({name: getattr(self, name) for name in WAYS})
         for name, allowed in self.policies.items():
             check_choice(name, getattr(self, name), allowed)
         check_choice("when_empty", self.when_empty, WhenEmpty)

@@ -1,11 +1,10 @@
-"""The part of the hook that re-syncs: what a connection syncs, and loading it anew."""
+"""The part of the hook that re-syncs: loading what a connection syncs anew."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from airflow_provider_fivetran.arguments import SHORTEST_POLL, check_confirmed, scope_of, span_of
-from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.orders import Order
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
 
@@ -13,14 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from airflow_provider_fivetran.core.models import SourceSchema
     from airflow_provider_fivetran.core.policies import WhenBroken
-    from airflow_provider_fivetran.core.protocol import Call
     from airflow_provider_fivetran.core.ticket import Ticket
 
 __all__ = ["ResyncCalls"]
-
-T = TypeVar("T")
 
 
 class ResyncCalls:
@@ -28,17 +23,7 @@ class ResyncCalls:
 
     if TYPE_CHECKING:  # what the hook has
 
-        def _value(self, call: Call[T]) -> T: ...
-
         def _started(self, order: Order) -> Ticket: ...
-
-    def get_schema_config(self, connection_id: str) -> tuple[SourceSchema, ...]:
-        """Read the schemas and tables of a connection, enabled or not (``GET /v1/connections/{id}/schemas``).
-
-        :raises FivetranNotFound: Fivetran has not read the schema of the source yet (``NotFound_SchemaConfig``).
-        :raises FivetranForbidden: the key may not read it.
-        """
-        return self._value(endpoints.get_schema_config(connection_id))
 
     def start_resync(
         self,

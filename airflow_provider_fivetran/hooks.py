@@ -31,9 +31,15 @@ from airflow_provider_fivetran.core.stopping import stop
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
+from airflow_provider_fivetran.hook_account import AccountCalls
+from airflow_provider_fivetran.hook_choosing import ChoosingCalls
+from airflow_provider_fivetran.hook_connections import ConnectionSetups
 from airflow_provider_fivetran.hook_freshness import FreshnessChecks
 from airflow_provider_fivetran.hook_lookups import LookUps
 from airflow_provider_fivetran.hook_resync import ResyncCalls
+from airflow_provider_fivetran.hook_schemas import SchemaCalls
+from airflow_provider_fivetran.hook_snapshot import Snapshots
+from airflow_provider_fivetran.hook_system_keys import SystemKeyCalls
 from airflow_provider_fivetran.hook_transformations import TransformationCalls
 from airflow_provider_fivetran.hook_webhooks import WebhookCalls
 
@@ -71,15 +77,29 @@ _FORM_FIELDS = {
 }
 
 
-class FivetranHook(FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, WebhookCalls, BaseHook):
+class FivetranHook(
+    AccountCalls,
+    ChoosingCalls,
+    ConnectionSetups,
+    FreshnessChecks,
+    LookUps,
+    ResyncCalls,
+    SchemaCalls,
+    Snapshots,
+    SystemKeyCalls,
+    TransformationCalls,
+    WebhookCalls,
+    BaseHook,
+):
     """Talks to Fivetran's REST API with the key of an Airflow connection.
 
     Of the Airflow connection it uses ``login`` (API key), ``password`` (API secret), ``host`` (address of the
     API; empty means ``https://api.fivetran.com``) and the extra ``timeout`` (seconds that one answer may take,
     90 by default; a request that may have to stop a running sync, which takes Fivetran up to 60, gets at least
-    75). With an empty login the password may hold the base64-encoded ``key:secret``. When Fivetran refuses the
-    key (401), or the key may not read the Fivetran connection that is needed (403), the Airflow connection is
-    read again, and then that of the extra ``fallback_conn_id``.
+    75, and one that reads the source anew at least 600). With an empty login the password may hold the
+    base64-encoded ``key:secret``. When Fivetran refuses the key (401), or the key may not read the Fivetran
+    connection that is needed (403), the Airflow connection is read again, and then that of the extra
+    ``fallback_conn_id``.
 
     :param fivetran_conn_id: id of the Airflow connection.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most.
@@ -185,11 +205,8 @@ class FivetranHook(FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, W
 
         Only the key of the Airflow connection itself is judged, not that of its fallback.
         """
-        from airflow_provider_fivetran.transport.blocking import BlockingTransport  # noqa: PLC0415
-
         try:
-            with BlockingTransport(self._own_key, attempts=1) as transport:
-                account = transport.send(endpoints.get_account()).value
+            account = self.own_account(attempts=1)
         except FivetranUnauthorized as error:
             return False, f"Fivetran does not accept the key: it is wrong, expired or revoked. {error}"
         except FivetranForbidden as error:
@@ -276,9 +293,17 @@ class FivetranHook(FreshnessChecks, LookUps, ResyncCalls, TransformationCalls, W
             raise ValueError(f"schedule_type is {schedule_type!r}; allowed are 'auto' and 'manual'")
         return self._value(endpoints.change_connection(connection_id, {"schedule_type": schedule_type}))
 
-    def run_setup_tests(self, connection_id: str) -> Connection:
-        """Run the setup tests of a connection; their results are in the answer's ``setup_tests``."""
-        return self._value(endpoints.run_setup_tests(connection_id))
+    def run_setup_tests(
+        self, connection_id: str, *, trust_certificates: bool = False, trust_fingerprints: bool = False
+    ) -> Connection:
+        """Run the setup tests of a connection; their results are in the answer's ``setup_tests``.
+
+        :param trust_certificates: approve each certificate of the source that the tests meet.
+        :param trust_fingerprints: approve each SSH fingerprint that they meet.
+        """
+        trust = {"trust_certificates": trust_certificates, "trust_fingerprints": trust_fingerprints}
+        asked = {name: True for name, trusts in trust.items() if trusts}
+        return self._value(endpoints.run_setup_tests(connection_id, trust=asked))
 
     # --- syncs ------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink, forget_results
 from airflow_provider_fivetran.sensor_freshness import FivetranFreshnessSensor
+from airflow_provider_fivetran.sensor_setup import FivetranSetupSensor
 from airflow_provider_fivetran.sensor_transformation import FivetranTransformationSensor
 from airflow_provider_fivetran.ticket_sensor import BACKSTOP, TicketSensor
 from airflow_provider_fivetran.without_worker import BeginsInTriggerer, is_possible, why_a_worker
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.hooks import FivetranHook
     from airflow_provider_fivetran.triggers import FivetranSyncTrigger
 
-__all__ = ["FivetranFreshnessSensor", "FivetranSensor", "FivetranTransformationSensor"]
+__all__ = [
+    "FivetranFreshnessSensor",
+    "FivetranSensor",
+    "FivetranSetupSensor",
+    "FivetranTransformationSensor",
+]
 
 
 class FivetranSensor(BeginsInTriggerer, TicketSensor):

@@ -22,6 +22,7 @@ import airflow_home
 from airflow_provider_fivetran.assets import connection_asset, failure_asset, sync_record_of
 from airflow_provider_fivetran.core.verdicts import SyncRecord
 from airflow_provider_fivetran.simulator import Simulator, SyncPlan
+from stories import Eavesdropper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,19 @@ SHAPES = {
     },
     "fivetran_failure_handling": {"sync_shop": set()},
     "fivetran_many_connections": {"connections_in_use": {"sync"}, "sync": {"report"}, "report": set()},
+    "fivetran_connections_as_code": {
+        "shop": set(),
+        "crm": {"ask_somebody", "authorised", "load"},
+        "ask_somebody": {"authorised"},
+        "authorised": {"load"},
+        "load": set(),
+    },
+    "fivetran_many_at_once": {
+        "important.orders": {"the_rest"},
+        "important.payments": {"the_rest"},
+        "the_rest": {"report"},
+        "report": set(),
+    },
     "fivetran_freshness": {
         "sources_are_fresh": {"transform"},
         "transform": {"all_is_healthy"},
@@ -52,10 +66,17 @@ SHAPES = {
         "transform_shop": {"report"},
         "report": set(),
     },
+    "fivetran_snapshot": {"snapshot": {"report"}, "report": set()},
     "fivetran_resync": {
         "tables_or_everything": {"resync_tables", "resync_everything"},
         "resync_tables": set(),
         "resync_everything": set(),
+    },
+    "fivetran_rotate_keys": {"rotate_keys": set()},
+    "fivetran_schema": {
+        "keep_as_described": {"sync_shop"},
+        "sync_shop": {"has_it_drifted"},
+        "has_it_drifted": set(),
     },
     "fivetran_land_two_sources": {"sync_web_shop": set(), "sync_card_payments": set()},
 }
@@ -273,6 +294,28 @@ def test_a_plain_sync_runs_once_and_hands_on_when_it_ended(
 
 
 @newest
+def test_connections_are_made_as_described_and_one_is_loaded_when_somebody_has_authorised_it(
+    run: Callable[..., Any], account: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"conn_type": "generic", "password": "needle-of-a-password"}
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", json.dumps(source))
+    account.requests = heard = Eavesdropper()
+    # Right after the card was made, before the sensor looks.
+    heard.at("POST", "/connect-card$", lambda: account.authorize(_by_schema(account)["crm"].id))
+    states = _states(run("fivetran_connections_as_code"))
+    assert states == dict.fromkeys(SHAPES["fivetran_connections_as_code"], "success")
+    made = _by_schema(account)
+    assert (made["shop_db"].config["password"], made["shop_db"].paused) == ("needle-of-a-password", False)
+    assert made["shop_db"].flexible_schedule["days_of_week"] == ["MONDAY", "THURSDAY"]
+    assert (made["shop_db"].setup_state, made["crm"].setup_state) == ("connected", "connected")
+    assert _synced(account) == [made["crm"].id]
+
+
+def _by_schema(account: Simulator) -> dict[str, Any]:
+    return {connection.schema: connection for connection in account.account.connections.values()}
+
+
+@newest
 def test_a_transformation_runs_after_the_sync_and_hands_on_when_it_ended(
     run: Callable[..., Any], account: Simulator
 ) -> None:
@@ -361,6 +404,24 @@ def test_each_connection_in_use_becomes_a_task(run: Callable[..., Any], account:
 
 
 @newest
+def test_many_connections_are_synced_by_one_task(run: Callable[..., Any], account: Simulator) -> None:
+    for number in range(4):
+        account.add_connection(f"more{number}", default_plan=SyncPlan(duration=1))
+    account.pause("more3")
+    dag_run = run("fivetran_many_at_once")
+    assert str(dag_run.state) == "success"
+    told = dag_run.get_task_instance("the_rest").xcom_pull(task_ids="the_rest", key="fivetran_syncs")
+    assert {each["connection_id"]: each["status"] for each in told["connections"]} == {
+        "web_shop": "succeeded",
+        **{f"more{number}": "succeeded" for number in range(3)},
+        "more3": "skipped",
+    }
+    assert sorted(_synced(account)) == [
+        *("card_payments", "more0", "more1", "more2", "shop_orders", "web_shop"),
+    ]
+
+
+@newest
 @pytest.mark.parametrize("late", ["healthy", "delayed"])
 def test_freshness_lets_dbt_run_and_health_is_judged_by_itself(
     run: Callable[..., Any], account: Simulator, late: str
@@ -406,6 +467,24 @@ def test_freshness_keeps_dbt_from_running_where_a_source_is_broken(
 
 
 @newest
+def test_a_snapshot_is_written_and_what_failed_is_reported_from_it(
+    run: Callable[..., Any], account: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_FIVETRAN_SNAPSHOTS", f"file://{tmp_path}/snapshots")
+    account.set_plan("web_shop", SyncPlan(duration=0.01, outcome="failure"))
+    for source in ("shop_orders", "web_shop"):
+        account.start_sync(source)
+    _wait_for_its_end(account)
+    dag_run = run("fivetran_snapshot")
+    assert _states(dag_run) == {"snapshot": "success", "report": "success"}
+    ti = dag_run.get_task_instance("report")
+    assert ti.xcom_pull(task_ids="report") == ["web_shop"]
+    assert ti.xcom_pull(task_ids="snapshot")["rows"]["connections"] == 3
+    assert len(list(tmp_path.glob("snapshots/*/_snapshot.json"))) == 1
+    assert {request.method for request in account.requests} == {"GET"}
+
+
+@newest
 @pytest.mark.parametrize(
     ("params", "states", "loaded"),
     [
@@ -433,6 +512,33 @@ def test_a_resync_is_of_what_was_chosen_or_of_nothing(
     assert (became["resync_tables"], became["resync_everything"]) == states
     assert [sync.tables for sync in account.runs("shop_orders")] == loaded
     assert {sync.cause for sync in account.runs("shop_orders")} <= {"resync"}
+
+
+@newest
+def test_a_schema_is_kept_as_described_and_the_next_run_tells_what_is_new_or_gone(
+    run: Callable[..., Any], account: Simulator
+) -> None:
+    def drift() -> dict[str, Any]:
+        last = run("fivetran_schema").get_task_instance("has_it_drifted")
+        found = last.xcom_pull(task_ids="has_it_drifted", key="fivetran_schema_drift")
+        return {"state": str(last.state), **found}
+
+    first = drift()
+    source = account.account.connection("shop_orders").source
+    assert source.table("shop", "customers").columns["email"].hashed
+    assert (first["state"], first["compared_with"]) == ("success", "nothing")
+    tables = {"customers": ["id", "email", "updated_at", "phone"], "orders": ["id"], "refunds": ["id"]}
+    account.set_source("shop_orders", {"shop": tables})
+    second = drift()
+    assert (second["state"], second["compared_with"]) == ("failed", "earlier")
+    assert [one["text"] for one in second["failures"]] == [
+        "there is no table 'payments' in 'shop' any more: it was deleted in the source"
+    ]
+    assert [one["text"] for one in second["reported"]] == [
+        "the column 'phone' of 'customers' in 'shop' is new, and enabled",
+        "the table 'refunds' in 'shop' is new, and not enabled",
+    ]
+    assert drift()["count"] == 0
 
 
 @newest

@@ -23,13 +23,20 @@ PACKAGE = "airflow_provider_fivetran"
 PROMISED = {
     "hooks": {"FivetranHook"},
     "operators": {
+        "FivetranConnectionOperator",
         "FivetranFreshnessOperator",
         "FivetranOperator",
         "FivetranResyncOperator",
+        "FivetranSnapshotOperator",
         "FivetranTransformationOperator",
         "FivetranWebhookOperator",
     },
-    "sensors": {"FivetranFreshnessSensor", "FivetranSensor", "FivetranTransformationSensor"},
+    "sensors": {
+        "FivetranFreshnessSensor",
+        "FivetranSensor",
+        "FivetranSetupSensor",
+        "FivetranTransformationSensor",
+    },
     "triggers": set(),
     "assets": {"account_asset", "connection_asset", "failure_asset", "group_asset", "sync_record_of"},
     "exceptions": set(),

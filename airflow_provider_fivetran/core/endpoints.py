@@ -1,5 +1,7 @@
 """Every URL of this project: one function per endpoint, each returning the call, described but not sent.
 
+Those with which connections are set up stand in :mod:`airflow_provider_fivetran.core.setup_endpoints`.
+Those of schema configurations stand in :mod:`airflow_provider_fivetran.core.schema_endpoints`.
 Only documented, current paths: ``/v1/connections`` and ``/sync``, never ``/v1/connectors`` or ``/force``.
 """
 
@@ -14,7 +16,6 @@ from airflow_provider_fivetran.core.models import (
     Connection,
     Destination,
     Group,
-    SourceSchema,
     SyncHistoryEntry,
     Webhook,
     WebhookTest,
@@ -36,16 +37,19 @@ __all__ = [
     "get_connection",
     "get_destination",
     "get_group",
-    "get_schema_config",
     "get_sync_history",
     "get_transformation",
     "get_webhook",
     "list_connection_rows",
     "list_connections",
+    "list_destination_rows",
     "list_destinations",
+    "list_group_rows",
     "list_groups",
+    "list_sync_rows",
     "list_transformation_rows",
     "list_transformations",
+    "list_user_rows",
     "list_webhooks",
     "resync_connection",
     "run_setup_tests",
@@ -142,22 +146,13 @@ def resync_connection(connection_id: str, *, scope: Mapping[str, Sequence[str]] 
     return Call(method="POST", **_of_connection(connection_id, "/resync"), body=body, read=_nothing)
 
 
-def run_setup_tests(connection_id: str) -> Call[Connection]:
-    """``POST /v1/connections/{connectionId}/test``; the empty body is required."""
-    return Call(method="POST", **_of_connection(connection_id, "/test"), body={}, read=Connection.from_json)
+def run_setup_tests(connection_id: str, *, trust: Mapping[str, bool] | None = None) -> Call[Connection]:
+    """``POST /v1/connections/{connectionId}/test``; the body is required, even if it is empty.
 
-
-def get_schema_config(connection_id: str) -> Call[tuple[SourceSchema, ...]]:
-    """``GET /v1/connections/{connectionId}/schemas``: of it the schemas and tables, enabled or not.
-
-    404 (``NotFound_SchemaConfig``) before Fivetran has read the schema of the source for the first time.
+    :param trust: ``trust_certificates`` and ``trust_fingerprints``: whether those that are met are approved.
     """
-    return Call(
-        method="GET",
-        **_of_connection(connection_id, "/schemas"),
-        read=SourceSchema.all_from_json,
-        safe=True,
-    )
+    body = dict(trust or {})
+    return Call(method="POST", **_of_connection(connection_id, "/test"), body=body, read=Connection.from_json)
 
 
 def get_sync_history(connection_id: str, *, since: datetime, until: datetime) -> Call[Page[SyncHistoryEntry]]:
@@ -166,11 +161,22 @@ def get_sync_history(connection_id: str, *, since: datetime, until: datetime) ->
     Both ends are sent: Fivetran takes a missing end as one hour after the start. A window over seven days, or
     one that begins more than seven days ago, is refused with 400.
     """
+    return _get_sync_history(SyncHistoryEntry.from_json, connection_id, since=since, until=until)
+
+
+def list_sync_rows(connection_id: str, *, since: datetime, until: datetime) -> Call[Page[Mapping[str, Any]]]:
+    """The same with each row as it came: one that cannot be understood must not hide the others."""
+    return _get_sync_history(dict, connection_id, since=since, until=until)
+
+
+def _get_sync_history(
+    read: Callable[[Mapping[str, Any]], T], connection_id: str, *, since: datetime, until: datetime
+) -> Call[Page[T]]:
     return Call(
         method="GET",
         **_of_connection(connection_id, "/sync-history"),
         params={"start_time": _instant(since), "end_time": _instant(until), "limit": PAGE},
-        read=Page.reader(SyncHistoryEntry.from_json),
+        read=Page.reader(read),
         safe=True,
     )
 
@@ -179,11 +185,23 @@ def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _list(path: str, read: Callable[[Mapping[str, Any]], T]) -> Call[Page[T]]:
+    return Call(method="GET", path=path, params={"limit": PAGE}, read=Page.reader(read), safe=True)
+
+
 def list_groups() -> Call[Page[Group]]:
     """``GET /v1/groups``."""
-    return Call(
-        method="GET", path="/v1/groups", params={"limit": PAGE}, read=Page.reader(Group.from_json), safe=True
-    )
+    return _list("/v1/groups", Group.from_json)
+
+
+def list_group_rows() -> Call[Page[Mapping[str, Any]]]:
+    """The same with each row as it came."""
+    return _list("/v1/groups", dict)
+
+
+def list_user_rows() -> Call[Page[Mapping[str, Any]]]:
+    """``GET /v1/users``, each row as it came: of all users of the account, suspended or not."""
+    return _list("/v1/users", dict)
 
 
 def get_group(group_id: str) -> Call[Group]:
@@ -193,13 +211,12 @@ def get_group(group_id: str) -> Call[Group]:
 
 def list_destinations() -> Call[Page[Destination]]:
     """``GET /v1/destinations``."""
-    return Call(
-        method="GET",
-        path="/v1/destinations",
-        params={"limit": PAGE},
-        read=Page.reader(Destination.from_json),
-        safe=True,
-    )
+    return _list("/v1/destinations", Destination.from_json)
+
+
+def list_destination_rows() -> Call[Page[Mapping[str, Any]]]:
+    """The same with each row as it came."""
+    return _list("/v1/destinations", dict)
 
 
 def get_destination(destination_id: str) -> Call[Destination]:
@@ -214,13 +231,7 @@ def get_destination(destination_id: str) -> Call[Destination]:
 
 def list_webhooks() -> Call[Page[Webhook]]:
     """``GET /v1/webhooks``."""
-    return Call(
-        method="GET",
-        path="/v1/webhooks",
-        params={"limit": PAGE},
-        read=Page.reader(Webhook.from_json),
-        safe=True,
-    )
+    return _list("/v1/webhooks", Webhook.from_json)
 
 
 def get_webhook(webhook_id: str) -> Call[Webhook]:

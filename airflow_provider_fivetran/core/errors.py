@@ -34,7 +34,17 @@ FivetranError
     FivetranTriggerUncertain        the answer to a trigger was lost, and nothing tells whether it took
     FivetranNotFresh                connections are not as fresh, or not as healthy, as is demanded
         FivetranNeedsAttention      and some of them will not be before a person has looked at them
+    FivetranSnapshotIncomplete      the requests that a snapshot may make did not suffice
+    FivetranSnapshotTooLarge        a snapshot that is to be held in memory, or in an XCom, is too large for that
+    FivetranSyncsFailed             of many syncs that one task started, more failed than it bears
+        FivetranSyncsNeedAttention  and no retry mends any of those
     FivetranWebhookTestFailed       the receiver of a webhook took no test delivery
+    FivetranWrongDescription        what is described does not exist, or Fivetran does not let it be so
+    FivetranNotAsDescribed          something is not as described, and is not to be changed, or did not change
+    FivetranSetupTestFailed         a connection is as described, but its setup tests fail
+    FivetranKeyNotUsable            a pair of keys is not one that can be rotated; nothing was changed
+    FivetranKeyNotStored            a rotated key did not arrive in its Airflow connection
+    FivetranSchemaDrift             a schema configuration is not as described, or not as it was before
 
 Each error takes its message first and everything else by keyword, so that it survives pickling and copying.
 """
@@ -55,14 +65,21 @@ __all__ = [
     "FivetranConnectionPaused",
     "FivetranError",
     "FivetranForbidden",
+    "FivetranKeyNotStored",
+    "FivetranKeyNotUsable",
     "FivetranLookupError",
     "FivetranNeedsAttention",
+    "FivetranNotAsDescribed",
     "FivetranNotFound",
     "FivetranNotFresh",
     "FivetranRateLimited",
     "FivetranRefused",
     "FivetranResyncRefused",
+    "FivetranSchemaDrift",
     "FivetranServerError",
+    "FivetranSetupTestFailed",
+    "FivetranSnapshotIncomplete",
+    "FivetranSnapshotTooLarge",
     "FivetranSyncCancelled",
     "FivetranSyncError",
     "FivetranSyncFailed",
@@ -70,6 +87,8 @@ __all__ = [
     "FivetranSyncRescheduled",
     "FivetranSyncRunning",
     "FivetranSyncTimeout",
+    "FivetranSyncsFailed",
+    "FivetranSyncsNeedAttention",
     "FivetranTransformationBlocked",
     "FivetranTransformationCancelled",
     "FivetranTransformationDeleted",
@@ -83,6 +102,7 @@ __all__ = [
     "FivetranUnexpectedAnswer",
     "FivetranUnreachable",
     "FivetranWebhookTestFailed",
+    "FivetranWrongDescription",
 ]
 
 
@@ -319,5 +339,66 @@ class FivetranNeedsAttention(FivetranNotFresh):
     permanent = True
 
 
+class FivetranSnapshotIncomplete(FivetranError):
+    """The requests that a snapshot may make did not suffice. Another try goes on where this one stopped."""
+
+
+class FivetranSnapshotTooLarge(FivetranError):
+    """A snapshot without a target is larger than is allowed for an XCom: give it a target, or fewer tables."""
+
+    permanent = True
+
+
+class FivetranSyncsFailed(FivetranError):
+    """Of many syncs that one task started, more did not end well than it bears; the text lists them.
+
+    ``connection_id`` and ``link`` are those of the first of them.
+    """
+
+
+class FivetranSyncsNeedAttention(FivetranSyncsFailed):
+    """No retry mends any of those that did not end well: a person has to look at them."""
+
+    permanent = True
+
+
 class FivetranWebhookTestFailed(FivetranError):
     """The receiver of a webhook did not take a test delivery of Fivetran's."""
+
+
+class FivetranWrongDescription(FivetranError):
+    """What is described has a type, a name or a value that does not exist, lacks something, or is not allowed.
+
+    The text names all that is wrong. Nothing was changed.
+    """
+
+    permanent = True
+
+
+class FivetranNotAsDescribed(FivetranError):
+    """Something is not as described, and the task must not change it, or Fivetran did not let it be changed."""
+
+    permanent = True
+
+
+class FivetranSetupTestFailed(FivetranError):
+    """A connection is set up as described, but with that Fivetran does not get into the source."""
+
+
+class FivetranKeyNotUsable(FivetranError):
+    """The keys of two Airflow connections are not a pair that can be rotated. Nothing was changed."""
+
+    permanent = True
+
+
+class FivetranKeyNotStored(FivetranError):
+    """A key was rotated, but its new secret could not be stored, or Airflow does not hand it out.
+
+    The other key of the pair works; the next rotation mends this one first.
+    """
+
+
+class FivetranSchemaDrift(FivetranError):
+    """The schema configuration of a connection is not as described, or not as it was before; the text lists how."""
+
+    permanent = True

@@ -3,7 +3,7 @@
 States stay the words that Fivetran sent, in lower case: a word that is new to this version must not stop a wait.
 Source: Fivetran's REST API definition, schemas ``ConnectorResponseV1``, ``ConnectorStatusResponse``,
 ``ConnectorSyncHistoryResponse``, ``SetupTestResultResponse``, ``GroupResponse``, ``DestinationResponse``,
-``StandardConfigResponse``, ``AccountInfoResponse``, ``WebhookResponse``, ``WebhookTestResponse``.
+``AccountInfoResponse``, ``WebhookResponse``, ``WebhookTestResponse``.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ __all__ = [
     "Group",
     "Notice",
     "SetupTest",
-    "SourceSchema",
-    "SourceTable",
     "SyncHistoryEntry",
     "Webhook",
     "WebhookTest",
@@ -279,50 +277,6 @@ class Destination:
     def with_config(cls, data: Json) -> Destination:
         """Read the answer about one destination, which shows its configuration too."""
         return replace(cls.from_json(data), config=section(data, "config"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceTable:
-    """A table of a connection's schema configuration."""
-
-    source_name: str
-    """As it is called in the source, and wherever Fivetran's API asks for it."""
-    name: str
-    """As it is called in the destination."""
-    enabled: bool
-    """Syncs fill it, if its schema is enabled too."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceSchema:
-    """A schema of a connection's schema configuration, with its tables; names and flag as for a table."""
-
-    source_name: str
-    name: str
-    enabled: bool
-    tables: tuple[SourceTable, ...]
-
-    @classmethod
-    def all_from_json(cls, data: Json) -> tuple[SourceSchema, ...]:
-        """All schemas of a schema configuration, whether enabled or not."""
-        schemas = section(data, "schemas")
-        return tuple(cls._from_json(name, section(schemas, name)) for name in schemas)
-
-    @classmethod
-    def _from_json(cls, source_name: str, data: Json) -> SourceSchema:
-        tables = section(data, "tables")
-        shown = ((name, section(tables, name)) for name in tables)
-        return cls(
-            source_name=source_name,
-            name=text(data, "name_in_destination"),
-            enabled=flag(data, "enabled"),
-            tables=tuple(
-                SourceTable(
-                    source_name=name, name=text(table, "name_in_destination"), enabled=flag(table, "enabled")
-                )
-                for name, table in shown
-            ),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

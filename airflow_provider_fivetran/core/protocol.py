@@ -29,6 +29,7 @@ from airflow_provider_fivetran.core.errors import (
 from airflow_provider_fivetran.core.fields import maybe_text, records, section, storable
 from airflow_provider_fivetran.core.models import TRANSFORMATIONS_LINK, dashboard_link
 from airflow_provider_fivetran.core.moments import read_http_date
+from airflow_provider_fivetran.core.secret import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +60,8 @@ DEFAULT_BASE_URL = "https://api.fivetran.com"
 DEFAULT_TIMEOUT = 90.0
 # What must stop a running sync first may take Fivetran 60 seconds. Broken off before, nobody knows whether it took.
 LEAST_FOR_SLOW_CALLS = 75.0
+# A schema of thousands of tables is read from its source in minutes, not in seconds.
+LEAST_FOR_SOURCE_CALLS = 600.0
 CONNECT_TIMEOUT = 10.0
 
 KEY_REPLACED = "Fivetran refuses the key that Airflow connection %r had; now using the key of %r"
@@ -90,6 +93,7 @@ class Call(Generic[T]):
     ``essential`` says that nobody can go on without the answer: where the key in use lacks the right to it (403),
     other keys are tried, as they are for every call where the key is refused (401).
     ``slow`` says that Fivetran may have to stop a running sync before it answers.
+    ``reads_source`` says that Fivetran reads the source before it answers, which may take minutes.
     """
 
     method: str
@@ -102,6 +106,7 @@ class Call(Generic[T]):
     essential: bool = False
     slow: bool = False
     transformation_id: str | None = None
+    reads_source: bool = False
 
     @property
     def subject(self) -> str:
@@ -203,7 +208,8 @@ class Settings:
     """The Airflow connection that they are of, for telling keys apart without naming them."""
     base_url: str = DEFAULT_BASE_URL
     timeout: float = DEFAULT_TIMEOUT
-    """Seconds that one answer may take, from the request to the last byte; to a slow call at least 75."""
+    """Seconds that one answer may take, from the request to the last byte; to a slow call at least 75, to one that
+    reads the source at least 600."""
     user_agent: str = "airflow-provider-fivetran"
 
     @property
@@ -216,6 +222,8 @@ class Settings:
 
     def limit_of(self, call: Call[Any]) -> float:
         """Seconds that the answer to a call may take."""
+        if call.reads_source:
+            return max(self.timeout, LEAST_FOR_SOURCE_CALLS)
         return max(self.timeout, LEAST_FOR_SLOW_CALLS) if call.slow else self.timeout
 
     def headers(self) -> dict[str, str]:
@@ -352,7 +360,7 @@ def read_answer(
     if envelope is None:
         raise FivetranUnexpectedAnswer(
             f"{host} answered {call.method} {call.path} with HTTP {status}, but not with JSON: "
-            f"{_excerpt(body)!r}",
+            f"{_excerpt(body, call)!r}",
             status=status,
         )
     try:
@@ -387,7 +395,9 @@ def _error_of(
     code = storable(code)[:MOST_OF_A_CODE] if isinstance(code, str) else None
     message = f"Fivetran answered {call.method} {call.path} with HTTP {status}"
     if code or said:
-        message += f" {code or ''}: {storable(str(said)[:500])}" if said else f" {code}"
+        # Without secrets before it is cut: half a secret would not be found.
+        said = without_secrets(str(said), call.body)[:500] if said else said
+        message += f" {code or ''}: {storable(said)}" if said else f" {code}"
     if status == 429:  # noqa: PLR2004
         return FivetranRateLimited(message, status=status, code=code, retry_after=_retry_after(headers))
     if status >= 500:  # noqa: PLR2004
@@ -419,5 +429,5 @@ def _whole_number(value: str | None) -> int | None:
     return int(value)
 
 
-def _excerpt(body: bytes) -> str:
-    return body[:80].decode("utf-8", "replace").strip()
+def _excerpt(body: bytes, call: Call[Any]) -> str:
+    return without_secrets(body.decode("utf-8", "replace"), call.body)[:80].strip()

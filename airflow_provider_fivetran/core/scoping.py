@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airflow_provider_fivetran.core.endpoints import get_schema_config
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
     FivetranResyncRefused,
@@ -15,12 +13,14 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
 )
 from airflow_provider_fivetran.core.models import dashboard_link
+from airflow_provider_fivetran.core.schema_config import hint
+from airflow_provider_fivetran.core.schema_endpoints import get_schema_config
 from airflow_provider_fivetran.core.steps import PATIENCE, Note, ask_patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from airflow_provider_fivetran.core.models import SourceSchema, SourceTable
+    from airflow_provider_fivetran.core.schema_config import SchemaConfig, SourceSchema
     from airflow_provider_fivetran.core.steps import Clock, Procedure
 
 __all__ = ["check_scope", "misfits"]
@@ -50,7 +50,7 @@ def check_scope(connection_id: str, scope: Scope, clock: Clock) -> Procedure[Non
             raise
         yield _unchecked(connection_id, str(error))
         return
-    if not config:
+    if not config.schemas:
         yield _unchecked(connection_id, "it is empty")
         return
     wrong = list(islice(misfits(config, scope), SHOWN + 1))
@@ -73,13 +73,13 @@ def _unchecked(connection_id: str, why: str) -> Note:
     )
 
 
-def misfits(config: Sequence[SourceSchema], scope: Scope) -> Iterator[str]:
+def misfits(config: SchemaConfig, scope: Scope) -> Iterator[str]:
     """Say of each schema and table of a scope that does not exist or is disabled, what is wrong with it."""
-    schemas = {schema.source_name: schema for schema in config}
+    schemas = {schema.source_name: schema for schema in config.schemas}
     for name, tables in scope.items():
         schema = schemas.get(name)
         if schema is None:
-            yield f"there is no schema {name!r}{_hint(name, config)}"
+            yield f"there is no schema {name!r}{hint(name, config.schemas)}"
         elif not schema.enabled:
             yield f"the schema {name!r} is disabled"
         else:
@@ -91,16 +91,6 @@ def _misfits_in(schema: SourceSchema, wanted: Sequence[str]) -> Iterator[str]:
     for name in wanted:
         table = tables.get(name)
         if table is None:
-            yield f"the schema {schema.source_name!r} has no table {name!r}{_hint(name, schema.tables)}"
+            yield f"the schema {schema.source_name!r} has no table {name!r}{hint(name, schema.tables)}"
         elif not table.enabled:
             yield f"the table {name!r} in {schema.source_name!r} is disabled"
-
-
-def _hint(wanted: str, known: Iterable[SourceSchema | SourceTable]) -> str:
-    """What may have been meant: another case, a typing error, or the name in the destination."""
-    folded = {one.name.casefold(): one.source_name for one in known}
-    folded |= {one.source_name.casefold(): one.source_name for one in known}
-    meant = wanted.casefold()
-    close = [meant] if meant in folded else difflib.get_close_matches(meant, folded)
-    near = dict.fromkeys(folded[name] for name in close)
-    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""

@@ -117,7 +117,7 @@ def start(
     if order.scope is not None and not order.scope_is_checked:
         # First, because it may take a while, in which a sync may begin that must not be taken for the re-sync.
         yield from check_scope(order.connection_id, order.scope, clock)
-    found = yield from _look(order.connection_id, clock)
+    found = yield from _look(order, clock)
     _check_deadline(order, found, begun_at)
     not_now = _without_a_sync(order, found)
     if not_now is not None:
@@ -140,7 +140,7 @@ def start(
             raise
         yield Note(f"{order.connection_id}: set {changes}")
     if changes and order.resync:  # unpausing may have started a sync, which would be no re-sync
-        found = yield from _look(order.connection_id, clock)
+        found = yield from _look(order, clock)
     return (yield from _begin(order, found, undone, clock, begun_at, keep))
 
 
@@ -204,8 +204,8 @@ class _Found:
     now: datetime
 
 
-def _look(connection_id: str, clock: Clock) -> Procedure[_Found]:
-    answer = yield from ask_patiently(get_connection(connection_id), clock, patience=PATIENCE)
+def _look(order: Order, clock: Clock) -> Procedure[_Found]:
+    answer = yield from ask_patiently(get_connection(order.connection_id), clock, patience=order.patience)
     return _found(answer, clock)
 
 

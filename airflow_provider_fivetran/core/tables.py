@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_provider_fivetran.core.endpoints import get_connection, get_destination, get_schema_config
+from airflow_provider_fivetran.core.endpoints import get_connection, get_destination
 from airflow_provider_fivetran.core.naming import place_of
+from airflow_provider_fivetran.core.schema_endpoints import get_schema_config
 from airflow_provider_fivetran.core.steps import ask
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def filled_tables(connection_id: str, scope: Scope | None = None) -> Procedure[t
     return tuple(
         dict.fromkeys(
             place.table(schema.name, table.name)
-            for schema in config
+            for schema in config.schemas
             for table in schema.tables
             if schema.enabled
             and table.enabled

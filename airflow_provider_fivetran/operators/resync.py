@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import XComArg
-
-from airflow_provider_fivetran.arguments import check_confirmed, scope_of
+from airflow_provider_fivetran.arguments import check_confirmed, is_known, scope_of
 from airflow_provider_fivetran.operators.sync import FivetranOperator
 
 if TYPE_CHECKING:
@@ -61,9 +59,9 @@ class FivetranResyncOperator(FivetranOperator):
         if self._is_of_tables and confirm is not None:
             raise ValueError(f"confirm is {confirm!r} and scope is {scope!r}: give only one of them")
         if self._is_of_tables:
-            if _is_known(scope):
+            if is_known(scope):
                 scope_of(scope)
-        elif _is_known(confirm) and (not isinstance(confirm, str) or _is_known(self._called[1])):
+        elif is_known(confirm) and (not isinstance(confirm, str) or is_known(self._called[1])):
             check_confirmed(confirm, *self._called)
 
     def _check_arguments(self) -> None:
@@ -100,10 +98,3 @@ class FivetranResyncOperator(FivetranOperator):
         except ValueError as error:
             raise FivetranResyncRefused(f"{error}. Nothing was started") from None
         return None
-
-
-def _is_known(value: object) -> bool:
-    """Whether an argument is what it will be when the task runs."""
-    return not isinstance(value, XComArg) and not (
-        isinstance(value, str) and ("{{" in value or "{%" in value)
-    )

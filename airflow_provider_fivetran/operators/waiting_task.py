@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.hooks import FivetranHook
     from airflow_provider_fivetran.operators.visiting import Visiting
 
-__all__ = ["HOUR", "WaitingTask"]
+__all__ = ["HOUR", "OUT_OF_TIME", "WaitingTask"]
 
 HOUR = timedelta(hours=1)
 # What Airflow 3 and Airflow 2 tell a task whose trigger has sent nothing until the limit of the deferral.

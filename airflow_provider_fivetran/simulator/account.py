@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from .checking import check_choices, check_numbers
+from .past import remember_past
 from .problems import conflict, invalid, not_found
 from .records import Connection, Group, ScheduleType, SetupState, SyncFrequency, SyncPlan, User
 from .syncs import Syncs
@@ -126,6 +127,7 @@ class Account:
             )
             _check_connection(connection)
             connection.enabled_at = now
+            remember_past(connection, now)
             self._plan_own_syncs(connection, now)
             self.connections[connection_id] = connection
             self._syncs.log.setdefault(connection_id, [])
@@ -247,6 +249,31 @@ class Account:
             connection.sync_frequency = minutes
             self._plan_own_syncs(connection, self.clock.now())
 
+    def set_schedule(self, connection_id: str, schedule: dict[str, Any]) -> None:
+        """What the field ``schedule`` does: it stands above ``sync_frequency``."""
+        if self.switches.flexible_schedules == "ignored":
+            return
+        with self.lock:
+            connection = self.connection(connection_id)
+            kind = schedule["schedule_type"]
+            connection.flexible_schedule = schedule if kind in {"CRON", "TIME_OF_DAY"} else {}
+            if kind != "MANUAL":
+                self.set_sync_frequency(connection_id, schedule.get("interval"))
+            self.set_schedule_type(connection_id, "manual" if kind == "MANUAL" else "auto")
+
+    def stop_for_change(self, connection_id: str) -> None:
+        """What comes before a change of how the source is reached: a running sync is stopped."""
+        with self.lock:
+            connection = self.connection(connection_id)
+            if connection.run is not None:
+                self._stop_or_refuse(connection)
+
+    def authorize(self, connection_id: str) -> None:
+        """Fill in a Connect Card, at whose end Fivetran runs the setup tests."""
+        with self.lock:
+            self.connection(connection_id).authorized = True
+            self.run_setup_tests(connection_id, trusts_certificates=True)
+
     def cancel(self, connection_id: str) -> None:
         """End the current sync as a person does in the dashboard."""
         with self.lock:
@@ -269,11 +296,14 @@ class Account:
         with self.lock:
             self.connection(connection_id).update_state = "delayed"
 
-    def run_setup_tests(self, connection_id: str) -> list[dict[str, Any]]:
+    def run_setup_tests(
+        self, connection_id: str, *, trusts_certificates: bool = False
+    ) -> list[dict[str, Any]]:
         """Run the setup tests, which decide the setup state anew."""
         with self.lock:
             connection = self.connection(connection_id)
-            passed = connection.setup_test_status == "PASSED"
+            trusted = trusts_certificates or not self.switches.setup_tests_need_trust
+            passed = connection.setup_test_status == "PASSED" and connection.authorized and trusted
             if passed:
                 connection.setup_state = "connected"
             elif connection.setup_state == "connected":
@@ -281,7 +311,11 @@ class Account:
             message = "" if passed else "Could not log in to the source"
             return [
                 {"title": "Connecting to the host", "status": "PASSED", "message": ""},
-                {"title": "Validating access", "status": connection.setup_test_status, "message": message},
+                {
+                    "title": "Validating access",
+                    "status": "PASSED" if passed else "FAILED",
+                    "message": message,
+                },
             ]
 
     # -- landing --
@@ -346,5 +380,8 @@ def _check_connection(connection: Connection) -> None:
     check_choices("setup_state", connection.setup_state, get_args(SetupState))
     check_choices("schedule_type", connection.schedule_type, get_args(ScheduleType))
     check_choices("sync_frequency", connection.sync_frequency, (None, *SyncFrequency))
+    for name in ("past_every", "past_failing"):
+        if getattr(connection, name) is not None:
+            check_numbers(name, getattr(connection, name), least=1)
     if connection.every is not None:
         check_numbers("every", connection.every, least=0.001)

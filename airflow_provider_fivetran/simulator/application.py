@@ -10,7 +10,21 @@ from starlette.exceptions import HTTPException
 from .answers import refusal
 from .control import router as control
 from .problems import ApiError, no_such_route
-from .routes import connections, others, syncs, transformations, webhooks
+from .routes import (
+    connecting,
+    connections,
+    connector_types,
+    groups,
+    memberships,
+    others,
+    schemas,
+    syncs,
+    system_keys,
+    teams,
+    transformations,
+    users,
+    webhooks,
+)
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -28,9 +42,18 @@ def build_application(simulator: Simulator) -> FastAPI:
     app.state.simulator = simulator
     for prefix in _CONNECTION_PATHS:
         app.include_router(connections.router, prefix=prefix)
+        app.include_router(connecting.router, prefix=prefix)
         app.include_router(syncs.router, prefix=prefix)
+        app.include_router(schemas.router, prefix=prefix)
     app.include_router(transformations.router, prefix="/v1/transformations")
     app.include_router(webhooks.router, prefix="/v1/webhooks")
+    app.include_router(connector_types.router, prefix="/v1/metadata/connector-types")
+    app.include_router(groups.router, prefix="/v1/groups")
+    app.include_router(users.router, prefix="/v1/users")
+    app.include_router(teams.router, prefix="/v1/teams")
+    for owners in ("users", "teams"):
+        app.include_router(memberships.router_of(owners), prefix=f"/v1/{owners}")
+    app.include_router(system_keys.router, prefix="/v1/system-keys")
     app.include_router(others.router, prefix="/v1")
     app.include_router(control, prefix="/_control")
     app.add_exception_handler(ApiError, _answer_refusal)

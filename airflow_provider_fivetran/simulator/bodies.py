@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .problems import ApiError, invalid
 from .records import SyncFrequency
+from .source import EXCLUDE_MODES, HANDLING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,9 +56,34 @@ CHANGED_CONNECTION: Fields = {
 SYNC: Fields = {"force": bool}
 RESYNC: Fields = {"scope": dict}
 SETUP_TESTS: Fields = {"trust_certificates": bool, "trust_fingerprints": bool}
+CHANGED_SCHEMAS: Fields = {
+    "schemas": dict,
+    "schema_change_handling": HANDLING,
+    "is_type_locked": bool,
+}
+RELOAD: Fields = {"exclude_mode": EXCLUDE_MODES}
 RUN_TRANSFORMATION: Fields = {"full_refresh": bool}
 WEBHOOK: Fields = {"url": str, "events": list, "active": bool, "secret": str}
 WEBHOOK_TEST: Fields = {"event": str}
+GROUP: Fields = {"name": str}
+GROUP_USER: Fields = {"email": str, "role": str}
+USER: Fields = dict.fromkeys(("email", "given_name", "family_name", "phone", "picture", "role"), str)
+TEAM: Fields = {"name": str, "description": str, "role": str}
+TEAM_MEMBER: Fields = {"user_id": str, "role": str}
+MEMBERSHIP: Fields = {"id": str, "role": str}
+_PERIODS = ("ONE_WEEK", "ONE_MONTH", "THREE_MONTHS", "SIX_MONTHS", "INFINITE")
+SYSTEM_KEY: Fields = {"name": str, "expiration_period": _PERIODS, "permissions": list}
+# The definition lists all but the last two, which Fivetran's page on system keys names.
+_RESOURCE_TYPES = (
+    *("ACCOUNT", "USER", "WEBHOOK", "TEAM", "ROLES", "DESTINATION", "TRANSFORMATION"),
+    *("REMOTE_EXECUTION_AGENT", "CONNECTOR", "PRIVATE_LINK", "PROXY"),
+)
+PERMISSION: Fields = {
+    "resource_type": _RESOURCE_TYPES,
+    "access_level": ("NONE", "READ", "MANAGE"),
+    "resource_filter": dict,
+}
+PERMISSION_FILTER: Fields = {"ids": list, "group_ids": list}
 DISMISSED_WARNINGS: Fields = {"warning_types": list}
 
 _WORDS: dict[type, str] = {
@@ -96,6 +122,12 @@ def check_fields(body: Mapping[str, Any], fields: Fields) -> None:
                 raise invalid(f"Field '{name}' is {value!r}; allowed: {choices}")
         elif allowed is not None and not _is(value, allowed):
             raise invalid(f"Field '{name}' is {value!r}; allowed: {_WORDS[allowed]}")
+
+
+def require_fields(body: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if name not in body:
+            raise invalid(f"Field '{name}' is required")
 
 
 def check_card(body: Mapping[str, Any]) -> None:

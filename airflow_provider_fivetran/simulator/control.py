@@ -178,8 +178,10 @@ _ACTIONS: dict[str, Callable[[Simulator, str, dict[str, Any]], object]] = {
     "cancel": lambda simulator, connection_id, _: simulator.cancel(connection_id),
     "delete": lambda simulator, connection_id, _: simulator.delete(connection_id),
     "break_setup": _break_setup,
+    "authorize": lambda simulator, connection_id, _: simulator.authorize(connection_id),
     "delay": lambda simulator, connection_id, _: simulator.delay(connection_id),
     "plan": lambda simulator, connection_id, body: simulator.set_plan(connection_id, plan_from(body)),
+    "source": lambda simulator, connection_id, body: simulator.set_source(connection_id, body),
 }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .checking import check_types
 from .faults import Fault
 from .mishaps import Mishap
-from .records import Connection, SyncPlan
+from .records import Connection, Key, SyncPlan
 from .transformations import Transformation
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _FLAGS = {
     "schema_captured",
     "resyncs_tables",
     "test_heals",
+    "authorized",
+    "administrator",
 }
 _TEXTS = {
     "id",
@@ -56,10 +58,12 @@ _LISTS = {
     "volume_mb",
     "output_model_names",
     "groups",
+    "hidden",
+    "permissions",
     "tables",
     "disabled_tables",
 }
-_OBJECTS = {"plan", "default_plan", "config", "schedule"}
+_OBJECTS = {"plan", "default_plan", "config", "auth", "schedule", "source_tables"}
 _TIMES = {"created_at", "succeeded_at", "failed_at"}
 
 # What only the machinery sets.
@@ -71,9 +75,15 @@ _INTERNAL = {
     "interval",
     "scheduled_at",
     "enabled_at",
+    "past_until",
+    "system_key_id",
+    "levels",
+    "expires_at",
     "pending_resync",
     "warned_at",
     "settings",
+    "flexible_schedule",
+    "source",
     "runs",
     "starts_at",
     "last_started_at",
@@ -114,6 +124,7 @@ def load_account(simulator: Simulator, data: Mapping[str, Any]) -> None:
     """Fill a simulator from a description like that of the ``--account`` file."""
     sections: dict[str, Callable[[Simulator, Mapping[str, Any]], object]] = {
         "keys": _add_key,
+        "system_keys": _add_system_key,
         "groups": _add_group,
         "users": _add_user,
         "connections": add_connection,
@@ -142,8 +153,13 @@ def add_transformation(simulator: Simulator, data: Mapping[str, Any]) -> Transfo
 
 
 def _add_key(simulator: Simulator, data: Mapping[str, Any]) -> None:
-    names = {"key", "secret", "may_list", "may_read_history", "may_write", "webhooks", "groups", "system"}
-    simulator.add_key(**_checked(data, names, required=("key", "secret")))
+    simulator.add_key(**_checked(data, _names(Key), required=("key", "secret")))
+
+
+def _add_system_key(simulator: Simulator, data: Mapping[str, Any]) -> None:
+    names = {"id", "name", "key", "secret", "permissions"}
+    values = _checked(data, names, required=("name",))
+    simulator.add_system_key(values.pop("name"), **values)
 
 
 def _add_group(simulator: Simulator, data: Mapping[str, Any]) -> None:

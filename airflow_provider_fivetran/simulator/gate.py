@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 from .answers import refusal
 from .problems import ApiError, forbidden
+from .rights import require_permission
 from .spoiling import spoil
 from .traffic import Request
 
@@ -146,6 +147,7 @@ class Gate:
             raise ApiError(406, "NotAcceptable", "HTTP 406 Not Acceptable")
         if not key.may_write and visit.method not in _READING:
             raise forbidden("This key may only read")
+        require_permission(key, visit.method, visit.path)
         visit.scope["state"] = {**visit.scope.get("state", {}), "key": key}
 
     def _authenticate(self, visit: Visit) -> Key:
@@ -157,6 +159,11 @@ class Gate:
         key = self._simulator.account.keys.get(name)
         if scheme.lower() != "basic" or key is None or key.secret != secret:
             raise _UNAUTHORIZED
+        now = self._simulator.clock.now()
+        if key.expires_at is not None and key.expires_at <= now:
+            raise _UNAUTHORIZED
+        if key.system_key_id:
+            self._simulator.system_keys.note_use(key.system_key_id, now)
         visit.key = name
         return key
 

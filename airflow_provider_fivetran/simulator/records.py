@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .checking import check_choices, check_numbers
+from .source import USUAL_COLUMNS, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 Outcome = Literal["success", "failure", "rescheduled", "canceled", "incomplete", "never_starts"]
 Cause = Literal["api", "schedule", "force", "resync", "reschedule"]
 SetupState = Literal["incomplete", "connected", "broken"]
 ScheduleType = Literal["auto", "manual"]
+Hideable = Literal["users", "groups", "destinations", "transformations"]
 WebhookRight = Literal["manage", "read", "none"]
 SyncFrequency = (1, 5, 15, 30, 60, 120, 180, 360, 480, 720, 1440)
 
@@ -109,12 +111,26 @@ class Connection:
     failed_at: datetime | None = None
     historical: bool = False
     schema_captured: bool = True
+    # So many seconds apart syncs began before it was added, which its history shows, but not the log of real runs;
+    # they went as its default plan says, except that every so manyth failed.
+    past_every: float | None = None
+    past_failing: int | None = None
+    past_until: datetime | None = None
     # As its schema config shows them; a landing writes these three in any case.
     tables: Sequence[str] = ("customers", "orders", "payments")
     disabled_tables: Sequence[str] = ()
+    # The columns of each table by schema and table, where they matter; and what Fivetran knows and does of them.
+    source_tables: dict[str, dict[str, list[str]]] | None = None
+    source: Source = field(init=False, repr=False)
     # Whether its type can load single tables anew, as databases can.
     resyncs_tables: bool = True
     config: dict[str, Any] = field(default_factory=dict)
+    # What its type calls the ``auth`` section: no answer shows it.
+    auth: dict[str, Any] = field(default_factory=dict)
+    # Whether somebody has let Fivetran into the source, by credentials or a Connect Card: or setup tests fail.
+    authorized: bool = True
+    # What a ``schedule`` said that no ``sync_frequency`` can say.
+    flexible_schedule: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
@@ -136,6 +152,14 @@ class Connection:
     enabled_at: datetime | None = None
     # A re-sync that waits for the running sync to end or for the connection to be enabled again.
     pending_resync: dict[str, list[str]] | Literal[True] | None = None
+
+    def __post_init__(self) -> None:
+        names = dict.fromkeys([*self.tables, *self.disabled_tables])
+        usual = {self.schema: {name: list(USUAL_COLUMNS) for name in names}}
+        self.source = Source(self.schema, usual if self.source_tables is None else self.source_tables)
+        for schema in self.source.schemas.values():
+            for table in schema.tables.values():
+                table.enabled = table.name not in self.disabled_tables
 
     @property
     def sync_state(self) -> str:
@@ -169,6 +193,10 @@ class User:
     family_name: str = "User"
     role: str = "Account Administrator"
     active: bool = True
+    # Has been invited, and has not come yet.
+    invited: bool = False
+    phone: str | None = None
+    picture: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +212,17 @@ class Key:
     webhooks: WebhookRight = "manage"
     # The groups it sees; None is all of them.
     groups: frozenset[str] | None = None
+    # Of these it sees nothing.
+    hidden: frozenset[Hideable] = frozenset()
     system: bool = False
+    # Of a user's key: whether the user is an account administrator, who alone may manage system keys.
+    administrator: bool = True
+    # Of a system key that the account has made: its id, what it may do with which resources, and its end.
+    system_key_id: str = ""
+    levels: Mapping[str, str] | None = None
+    expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
         check_choices("webhooks", self.webhooks, get_args(WebhookRight))
+        for kind in self.hidden:
+            check_choices("hidden", kind, get_args(Hideable))

@@ -1,4 +1,4 @@
-"""What the key of a request may see and do: single connections, lists, groups, the history, and webhooks."""
+"""What the key of a request may see and do: types of resources, connections, lists, groups, history, webhooks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,34 @@ from .problems import forbidden, not_found
 if TYPE_CHECKING:
     from fastapi import Request
 
-    from .records import Connection, Group, Key
+    from .records import Connection, Group, Hideable, Key
     from .webhooks import Webhook
+
+
+# By the beginning of its path, which type of resources a request is about (source: Fivetran's page on system keys).
+_RESOURCE_TYPES = {
+    "/v1/users": "USER",
+    "/v1/teams": "TEAM",
+    "/v1/roles": "ROLES",
+    "/v1/webhooks": "WEBHOOK",
+    "/v1/transformation": "TRANSFORMATION",
+    "/v1/connect": "CONNECTOR",
+    "/v1/groups": "DESTINATION",
+    "/v1/destinations": "DESTINATION",
+    "/v1/metadata": "ACCOUNT",
+}
+
+
+def require_permission(key: Key, method: str, path: str) -> None:
+    """Refuse a system key without permission for this type of resources, and all but administrators their keys."""
+    if path.startswith("/v1/system-keys") and (key.system or not key.administrator):
+        raise forbidden("System keys are managed with the key of an account administrator")
+    if key.levels is None:
+        return
+    wanted = "READ" if method == "GET" else "MANAGE"
+    for beginning, resource_type in _RESOURCE_TYPES.items():
+        if path.startswith(beginning) and key.levels.get(resource_type) not in (wanted, "MANAGE"):
+            raise forbidden(f"This key lacks the permission {wanted} for {resource_type}")
 
 
 def key_of(request: Request) -> Key:
@@ -26,6 +52,12 @@ def sees_group(request: Request, group_id: str) -> bool:
 def require_list(request: Request) -> None:
     if not (simulator_of(request).switches.list_allowed and key_of(request).may_list):
         raise forbidden("This key may not list connections")
+
+
+def require_sight(request: Request, kind: Hideable) -> None:
+    """Refuse a key that sees nothing of a kind of things."""
+    if kind in key_of(request).hidden:
+        raise forbidden(f"This key may not see {kind}")
 
 
 def readable(request: Request, connection_id: str) -> Connection:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .connector_types import secret_fields
+from .schedules import shape_schedule
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from .records import Connection, Group, Run, User
+    from .source import Column, Source, Table
     from .transformations import Transformation
     from .webhooks import Webhook
 
@@ -41,23 +46,15 @@ def shape_connection(connection: Connection) -> dict[str, Any]:
         "proxy_agent_id": None,
         "hybrid_deployment_agent_id": None,
         "schedule_type": connection.schedule_type,
-        "schedule": _shape_schedule(connection),
+        "schedule": shape_schedule(connection),
         "source_sync_details": {},
-        "config": mask(connection.config),
+        "config": mask(connection.config, secret_fields(connection.service)),
         "status": _shape_status(connection),
         **connection.settings,
     }
     if connection.sync_frequency == 1440 and connection.daily_sync_time is not None:  # noqa: PLR2004 - a day
         shape["daily_sync_time"] = connection.daily_sync_time
     return shape
-
-
-def _shape_schedule(connection: Connection) -> dict[str, Any]:
-    if connection.schedule_type == "manual":
-        return {"schedule_type": "MANUAL"}
-    if connection.sync_frequency is None:
-        return {"schedule_type": "CRON", "cron": "0 6 * * 1-5"}
-    return {"schedule_type": "INTERVAL", "interval": connection.sync_frequency}
 
 
 def _shape_status(connection: Connection) -> dict[str, Any]:
@@ -112,26 +109,50 @@ def shape_errors(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
-def shape_schemas(connection: Connection) -> dict[str, Any]:
-    """A plausible schema config."""
-    tables = {
-        name: {
-            "name_in_destination": name,
-            "enabled": name not in connection.disabled_tables,
-            "sync_mode": "SOFT_DELETE",
-            "supports_columns_config": True,
-            "supports_history_mode": True,
-            "enabled_patch_settings": {"allowed": True},
-            "columns": {},
-        }
-        for name in dict.fromkeys([*connection.tables, *connection.disabled_tables])
-    }
-    schema = {"name_in_destination": connection.schema, "enabled": True, "tables": tables}
+def shape_schemas(source: Source) -> dict[str, Any]:
+    """The schema config: all schemas and tables, and the columns that somebody has ever touched."""
     return {
-        "enable_new_by_default": True,
-        "schema_change_handling": "ALLOW_ALL",
-        "schemas": {connection.schema: schema},
+        "enable_new_by_default": source.handling == "ALLOW_ALL",
+        "schema_change_handling": source.handling,
+        "schemas": {
+            schema.name: {
+                "name_in_destination": schema.name_in_destination,
+                "enabled": schema.enabled,
+                "tables": {table.name: _shape_table(table) for table in schema.tables.values()},
+            }
+            for schema in source.schemas.values()
+        },
     }
+
+
+def _shape_table(table: Table) -> dict[str, Any]:
+    shape: dict[str, Any] = {
+        "name_in_destination": table.name,
+        "enabled": table.enabled,
+        "supports_columns_config": table.takes_columns,
+        "supports_history_mode": table.takes_history,
+        "enabled_patch_settings": _shape_lock(table.lock, table.lock_reason),
+        "columns": shape_columns([column for column in table.columns.values() if column.touched]),
+    }
+    return shape if table.sync_mode is None else {**shape, "sync_mode": table.sync_mode}
+
+
+def shape_columns(columns: Iterable[Column]) -> dict[str, Any]:
+    return {
+        column.name: {
+            "name_in_destination": column.name,
+            "enabled": column.enabled,
+            "hashed": column.hashed,
+            "enabled_patch_settings": _shape_lock(column.lock, None),
+        }
+        for column in columns
+    }
+
+
+def _shape_lock(code: str | None, reason: str | None) -> dict[str, Any]:
+    if code is None:
+        return {"allowed": True}
+    return {"allowed": False, "reason_code": code, **({} if reason is None else {"reason": reason})}
 
 
 def shape_group(group: Group) -> dict[str, Any]:
@@ -161,10 +182,10 @@ def shape_user(user: User) -> dict[str, Any]:
         "email": user.email,
         "given_name": user.given_name,
         "family_name": user.family_name,
-        "verified": True,
-        "invited": False,
-        "picture": None,
-        "phone": None,
+        "verified": not user.invited,
+        "invited": user.invited,
+        "picture": user.picture,
+        "phone": user.phone,
         "role": user.role,
         "active": user.active,
         "logged_in_at": timestamp(user.created_at),
@@ -209,17 +230,20 @@ def _shape_transformation_config(transformation: Transformation) -> dict[str, An
     return {"project_id": transformation.project_id, "name": transformation.name, "steps": steps}
 
 
-def mask(config: dict[str, Any]) -> dict[str, Any]:
-    """A copy with the secrets hidden, as the API never shows one again."""
-    return {name: _mask_value(name, value) for name, value in config.items()}
+def mask(config: dict[str, Any], declared: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A copy with the secrets hidden, as the API never shows one again.
+
+    ``declared`` are the names of fields that are secrets by the metadata of their type.
+    """
+    return {name: _mask_value(name, value, declared) for name, value in config.items()}
 
 
-def _mask_value(name: str, value: Any) -> Any:
+def _mask_value(name: str, value: Any, declared: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return mask(value)
-    if any(word in name.lower() for word in _SECRET_WORDS):
+        return mask(value, declared)
+    if name in declared or any(word in name.lower() for word in _SECRET_WORDS):
         return _MASK
-    return [_mask_value(name, item) for item in value] if isinstance(value, list) else value
+    return [_mask_value(name, item, declared) for item in value] if isinstance(value, list) else value
 
 
 def without_unset(value: Any) -> Any:

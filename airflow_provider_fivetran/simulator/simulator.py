@@ -9,20 +9,23 @@ from .account import DEFAULT_GROUP, Account
 from .clock import Clock
 from .deliveries import Deliveries
 from .faults import Faults
+from .people import People
 from .problems import too_many
 from .records import Group, Key, User
 from .switches import Switches
+from .system_keys import ALL_PERMISSIONS, SystemKeys
 from .traffic import Budget, count
 from .transformations import Transformation
 from .webhooks import Webhooks
 from .written import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from .landing import Landing
     from .records import Connection, Run, SyncPlan
+    from .system_keys import SystemKey
     from .traffic import Request
 
 DEFAULT_KEY = "sim-key"
@@ -65,6 +68,8 @@ class Simulator:
             seed=seed,
             lands_in=None if duckdb is None else str(duckdb),
         )
+        self.people = People()
+        self.system_keys = SystemKeys(self.clock, self.account, seed=seed)
         self.written = Written()
         self._landing = _open_landing(duckdb, seed)
         self._budget = Budget()
@@ -97,13 +102,16 @@ class Simulator:
             self.webhooks.clear()
             self.deliveries.clear()
             self.account.clear()
+            self.people.clear()
+            self.system_keys.clear()
 
     # -- describing the account --
 
     def add_key(self, key: str, secret: str, **rights: Any) -> Key:
         """Add a key, or give it a new secret; ``rights`` are those of :class:`~.records.Key`."""
-        if rights.get("groups") is not None:
-            rights["groups"] = frozenset(rights["groups"])
+        for name in ("groups", "hidden"):
+            if rights.get(name) is not None:
+                rights[name] = frozenset(rights[name])
         made = Key(key=key, secret=secret, **rights)
         self.account.put_key(made)
         return made
@@ -111,6 +119,13 @@ class Simulator:
     def revoke(self, key: str) -> None:
         """From now on the key is refused with 401."""
         self.account.keys.pop(key, None)
+
+    def add_system_key(
+        self, name: str, *, permissions: Iterable[dict[str, Any]] = ALL_PERMISSIONS, **fields: Any
+    ) -> SystemKey:
+        """Add a system key as the API would; ``key``, ``secret`` and ``id`` are chosen where they are not given."""
+        with self.account.lock:
+            return self.system_keys.add(name, list(permissions), **fields)
 
     def add_group(self, group_id: str, name: str | None = None, **fields: Any) -> Group:
         """Add a group and the destination that shares its id."""
@@ -166,6 +181,10 @@ class Simulator:
         """Break the setup until a sync ends well, or a setup test runs where ``test_heals``."""
         self.account.break_setup(connection_id, test_heals=test_heals)
 
+    def authorize(self, connection_id: str) -> None:
+        """Let somebody fill in the Connect Card of the connection; Fivetran then runs the setup tests."""
+        self.account.authorize(connection_id)
+
     def delay(self, connection_id: str) -> None:
         """Let Fivetran call the connection delayed until a sync ends well."""
         self.account.delay(connection_id)
@@ -192,6 +211,11 @@ class Simulator:
             connection = self.account.connection(connection_id)
             connection.plans.clear()
             connection.default_plan = plan
+
+    def set_source(self, connection_id: str, tables: dict[str, dict[str, list[str]]]) -> None:
+        """Let the source hold these columns, by schema and table. Fivetran learns of it with a sync or a reload."""
+        with self.account.lock:
+            self.account.connection(connection_id).source.put(tables)
 
     def tick(self) -> None:
         """Bring the account up to the present, write the rows and send the webhooks that are due.

@@ -40,6 +40,13 @@ class Switches:
     history_running: str | None = "RUNNING"
     history_order: Literal["newest_first", "oldest_first"] = "newest_first"
 
+    # A change of the field ``schedule``, which not every account has: taken, or passed over without a word.
+    flexible_schedules: Literal["ok", "ignored"] = "ok"
+    # Whether a connection is refused whose name another of its group has.
+    names_are_unique: bool = True
+    # Setup tests of a connection whose certificate nobody has trusted yet.
+    setup_tests_need_trust: bool = False
+
     # Fields without a value: sent as null, as Fivetran does, or left out, as its definition would have it.
     unset_fields: Literal["null", "omit"] = "null"
     # GET /v1/connections and the other lists of connections; False answers 403.
@@ -47,6 +54,11 @@ class Switches:
     # GET /warnings and /errors were rolled out in stages.
     warnings: Availability = "ok"
     errors: Availability = "ok"
+
+    # POST /schemas/reload answers with the schema config, or at once and with nothing.
+    reload_shows_schemas: bool = True
+    # Changes of a schema config are carried out, or only answered as if.
+    schema_changes_take_effect: bool = True
 
     transformation_run_while_running: OkOrConflict = "conflict"
     transformation_run_while_paused: OkOrConflict = "ok"
@@ -105,6 +117,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "resync_while_running": _OK_OR_CONFLICT,
     "history": (True, *_AVAILABILITY),
     "history_order": ("newest_first", "oldest_first"),
+    "flexible_schedules": ("ok", "ignored"),
     "unset_fields": ("null", "omit"),
     "warnings": _AVAILABILITY,
     "errors": _AVAILABILITY,

@@ -217,6 +217,7 @@ class Syncs:
         # Tables that are loaded again are not the history of the whole connection.
         connection.historical = connection.historical and run.tables is not None
         connection.schema_captured = True
+        connection.source.capture()
         connection.setup_state, connection.setup_test_status = "connected", "PASSED"
         connection.update_state = "on_schedule"
         run.volume_mb = run.plan.volume_mb

@@ -18,7 +18,7 @@ _shown = attrgetter(
     *("data_delay_threshold", "data_delay_sensitivity", "networking_method", "schedule_type"),
     *("setup_state", "sync_state", "update_state", "historical", "rescheduled_for"),
 )
-_containers = attrgetter("config", "settings", "tasks", "warnings")
+_containers = attrgetter("config", "settings", "flexible_schedule", "tasks", "warnings")
 
 
 def as_json(value: Any) -> bytes:

@@ -14,16 +14,24 @@ USES = """
 from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_fivetran.assets import connection_asset
+from airflow_provider_fivetran.key_stores import AirflowConnections
 from airflow_provider_fivetran.operators import (
+    FivetranConnectionOperator,
     FivetranFreshnessOperator,
     FivetranOperator,
     FivetranResyncOperator,
+    FivetranSnapshotOperator,
+    FivetranRotateKeyOperator,
+    FivetranSchemaDriftOperator,
+    FivetranSchemaOperator,
+    FivetranSyncManyOperator,
     FivetranTransformationOperator,
     FivetranWebhookOperator,
 )
 from airflow_provider_fivetran.sensors import (
-    FivetranFreshnessSensor, FivetranSensor, FivetranTransformationSensor
+    FivetranFreshnessSensor, FivetranSensor, FivetranSetupSensor, FivetranTransformationSensor
 )
+from airflow_provider_fivetran.task_groups import sync_each
 
 with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     by_name = FivetranOperator(
@@ -39,11 +47,27 @@ with DAG("uses_fivetran", schedule=None, start_date=datetime(2026, 1, 1)):
     sense = FivetranSensor(
         task_id="sense", connector_name="shop", destination_name="Warehouse", completed_after_time=by_name.output
     )
+    FivetranRotateKeyOperator(task_id="rotate", store=AirflowConnections("api"), admin_conn_id="{{ var.value.admin }}")
     FivetranWebhookOperator(task_id="webhook", group_id="{{ var.value.group }}")
+    described = FivetranConnectionOperator(
+        task_id="described",
+        connector_name="{{ var.value.shop }}",
+        destination_name="Warehouse",
+        service="postgres",
+        config={"host": "{{ var.value.host }}", "port": 5432},
+        secrets={"config.password": ("{{ var.value.source }}", "password")},
+        schedule={"cron": "0 6 * * 1-5"},
+    )
+    FivetranSetupSensor(task_id="authorised", connector_id=described.output)
+    FivetranSnapshotOperator(task_id="snapshot", target="s3://bucket/{{ ds }}", file_format="parquet")
     FivetranFreshnessOperator(task_id="check", connector_ids=by_name.output, fresh_since="{{ data_interval_end }}")
     FivetranFreshnessSensor(task_id="fresh", connector_ids=["{{ var.value.shop }}"], fresh_since=by_name.output)
     transform = FivetranTransformationOperator(task_id="transform", transformation_name="shop", deferrable=True)
     FivetranTransformationSensor(task_id="sense_run", transformation_id="{{ var.value.run }}", deferrable=True)
+    FivetranSchemaOperator(task_id="keep", connector_id="c", schemas={"shop": {"tables": {"logs": False}}})
+    FivetranSchemaDriftOperator(task_id="drift", connector_id=by_name.output, schemas="{{ var.value.schemas }}")
+    FivetranSyncManyOperator(task_id="many", connector_ids=by_name.output, name_pattern="{{ var.value.names }}")
+    sync_each({"orders": "{{ var.value.orders }}"}, group_id="each")
     by_name >> resync >> sense
     assert by_name.connector_id is None
 """
@@ -127,7 +151,10 @@ HEAVY = {
     "fastapi",
     "uvicorn",
     "duckdb",
+    "fsspec",
     "openlineage",
+    "pyarrow",
+    "upath",
     "wtforms",
     "flask_appbuilder",
 }
@@ -163,22 +190,36 @@ LIGHT = {
     "airflow_provider_fivetran.arguments",
     "airflow_provider_fivetran.assets",
     "airflow_provider_fivetran.clock",
+    "airflow_provider_fivetran.connection_arguments",
     "airflow_provider_fivetran.core",
     "airflow_provider_fivetran.core.asset_uris",
     "airflow_provider_fivetran.core.moments",
     "airflow_provider_fivetran.core.policies",
+    "airflow_provider_fivetran.core.sync_schedule",
+    "airflow_provider_fivetran.core.schema_description",
     "airflow_provider_fivetran.freshness_task",
+    "airflow_provider_fivetran.key_stores",
     "airflow_provider_fivetran.links",
     "airflow_provider_fivetran.operators",
+    "airflow_provider_fivetran.operators.connection",
     "airflow_provider_fivetran.operators.freshness",
     "airflow_provider_fivetran.operators.resync",
+    "airflow_provider_fivetran.operators.rotate_key",
+    "airflow_provider_fivetran.operators.schema",
+    "airflow_provider_fivetran.operators.schema_drift",
+    "airflow_provider_fivetran.operators.snapshot",
     "airflow_provider_fivetran.operators.sync",
+    "airflow_provider_fivetran.operators.sync_many",
     "airflow_provider_fivetran.operators.transformation",
     "airflow_provider_fivetran.operators.waiting_task",
     "airflow_provider_fivetran.operators.webhook",
+    "airflow_provider_fivetran.schema_task",
     "airflow_provider_fivetran.sensor_freshness",
+    "airflow_provider_fivetran.sensor_setup",
     "airflow_provider_fivetran.sensors",
     "airflow_provider_fivetran.sensor_transformation",
+    "airflow_provider_fivetran.snapshot_arguments",
+    "airflow_provider_fivetran.task_groups",
     "airflow_provider_fivetran.ticket_sensor",
     "airflow_provider_fivetran.without_worker",
 }
@@ -223,9 +264,12 @@ def test_a_dag_that_uses_everything_is_read(dag_bag):
     bag = dag_bag(USES.replace("POLICY", "queue"))
     assert bag.import_errors == {}
     assert set(bag.dags["uses_fivetran"].task_dict) == {
-        *("by_name", "resync", "sense", "webhook"),
+        *("by_name", "resync", "sense", "webhook", "snapshot"),
         *("check", "fresh"),
         *("transform", "sense_run"),
+        *("described", "authorised", "rotate"),
+        *("keep", "drift"),
+        *("many", "each.orders"),
     }
 
 

@@ -235,7 +235,7 @@ class TestTheHook:
 
     def test_it_shows_the_schema_configuration(self, blocking, hook):
         blocking.add(GOOD, disabled_tables=["logs"])
-        [schema] = hook.get_schema_config(ID)
+        [schema] = hook.get_schema_config(ID).schemas
         shown = {table.source_name: table.enabled for table in schema.tables}
         assert (schema.source_name, shown["orders"], shown["logs"]) == ("shop", True, False)
 

@@ -27,12 +27,16 @@ SUPPORT = ROOT / "tests" / "support"
 # Letters that every encoding writes in another way.
 KEYS = {
     name: (f"needle-key-{name}/+%&7Q", f"needle-secret-{name}/+%&9Z")
-    for name in ("main", "spare", "dying", "doomed")
+    for name in ("main", "spare", "dying", "doomed", "source", "source_client", "source_token")
 }
+PAIRS = ("kept", "kept_spare", "lost", "lost_spare")
+KEYS |= {name: (f"needle-key-{name}/+%&7Q", f"needle-secret-{name}/+%&9Z") for name in PAIRS}
 KEYS["wrong"] = (KEYS["main"][0], "needle-secret-wrong/+%&9Z")
 
 DAGS = """
+import json
 import logging
+import os
 import traceback
 from datetime import datetime, timedelta
 
@@ -41,11 +45,27 @@ from airflow.sdk import dag, task
 from airflow_provider_fivetran.core import steps
 from airflow_provider_fivetran.core.protocol import Call
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.operators import FivetranOperator, FivetranWebhookOperator
-from airflow_provider_fivetran.sensors import FivetranSensor
+from airflow_provider_fivetran.operators import (
+    FivetranConnectionOperator,
+    FivetranOperator,
+    FivetranRotateKeyOperator,
+    FivetranWebhookOperator,
+)
+from airflow_provider_fivetran.sensors import FivetranSensor, FivetranSetupSensor
 
 steps.REFUSAL_PATIENCE = timedelta(seconds=1)
 log = logging.getLogger("airflow.task")
+
+
+def keep(conn_id, login, password):
+    # A secrets backend that is this process.
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    os.environ[name] = json.dumps(json.loads(os.environ[name]) | {"login": login, "password": str(password)})
+
+
+def complain(conn_id, login, password):
+    log.error("storing %s in %s", password, conn_id)
+    raise OSError(f"no room for {login}:{password}")
 
 
 def sync(name, conn_id, **arguments):
@@ -60,8 +80,52 @@ def sync(name, conn_id, **arguments):
     )
 
 
+def describe(name, service, **arguments):
+    return FivetranConnectionOperator(
+        task_id=name,
+        connector_name=name,
+        group_id="sim_group",
+        service=service,
+        fivetran_conn_id="by_db",
+        fivetran_retry_delay=0.05,
+        **arguments,
+    )
+
+
 @dag(start_date=datetime(2026, 1, 1), schedule=None)
 def supervised():
+    describe(
+        "by_password",
+        "postgres",
+        config={"host": "db.example"},
+        secrets={"config.user": ("source", "login"), "config.password": ("source", "password")},
+    )
+    describe(
+        "by_auth",
+        "google_ads",
+        auth={"client_access": {"client_id": "id"}},
+        secrets={
+            "auth.client_access.client_secret": ("source", "extra.client"),
+            "auth.refresh_token": ("source", "extra.refresh"),
+        },
+    )
+    describe("by_token", "github", secrets={"config.pat": ("source", "extra.token")})
+    describe("by_key", "stripe", secrets={"config.secret_key": ("source", "extra.key")})
+    by_card = describe("by_card", "salesforce", connect_card={"redirect_uri": "https://airflow.example"})
+    FivetranSetupSensor(
+        task_id="authorised",
+        connector_id=by_card.output,
+        fivetran_conn_id="by_db",
+        poke_interval=0.2,
+        deferrable=True,
+    )
+    describe(
+        "repeated_in_the_refusal",
+        "postgres",
+        config={"schema_prefix": "repeated_in_the_refusal"},
+        secrets={"config.update_method": ("source", "password")},
+        check_metadata=False,
+    )
     sync("rotated", "dying_with_spare", deferrable=True)
     sync("blocking", "by_db")
     sync("failing", "by_env")
@@ -74,6 +138,11 @@ def supervised():
         completed_after_time="2020-01-01",
         deferrable=True,
     )
+
+    for name, store, pair in (("keys_rotated", keep, "kept"), ("keys_lost", complain, "lost")):
+        FivetranRotateKeyOperator(
+            task_id=name, store=store, admin_conn_id="by_env", fivetran_conn_id=pair, settling=0
+        )
 
     FivetranWebhookOperator(task_id="webhook", url=RECEIVER, fivetran_conn_id="by_env")
 
@@ -140,7 +209,19 @@ STATES = {
     "sensed": "success",
     "troubles": "failed",
     "webhook": "success",
+    "keys_rotated": "success",
+    "keys_lost": "failed",
     "mistaken_trigger": "failed",
+    **dict.fromkeys(("by_password", "by_auth", "by_token", "by_key", "by_card"), "success"),
+    "authorised": "success",
+    "repeated_in_the_refusal": "failed",
+}
+# The secrets of sources, by the fields of the Airflow connection that holds them.
+SOURCE = {
+    "client": KEYS["source_client"][0],
+    "refresh": KEYS["source_client"][1],
+    "token": KEYS["source_token"][0],
+    "key": KEYS["source_token"][1],
 }
 
 
@@ -233,6 +314,9 @@ def account():
     simulator.requests = Eavesdropper()
     for name in ("main", "spare", "dying", "doomed"):
         simulator.add_key(*KEYS[name])
+    for name in PAIRS:
+        key, secret = KEYS[name]
+        simulator.add_system_key(name, id=name, key=key, secret=secret)
     for name in ("rotated", "blocking", "refused_midway", "mistaken_trigger"):
         simulator.add_connection(name, default_plan=SyncPlan(duration=0.5))
     simulator.add_connection("failing", default_plan=SyncPlan(duration=0.2, outcome="failure"))
@@ -251,8 +335,15 @@ def account():
     for name, connection in (("dying", "rotated"), ("doomed", "refused_midway")):
         revoke = lambda key=KEYS[name][0]: simulator.revoke(key)  # noqa: E731
         simulator.requests.at("POST", f"/{connection}/sync$", revoke)
+    simulator.requests.at("POST", "/connect-card$", lambda: authorize_in_a_while(simulator))
     with simulator.serving(port=0):
         yield simulator
+
+
+def authorize_in_a_while(simulator):
+    """Let somebody fill in the card when the sensor has looked twice."""
+    made = next(c.id for c in simulator.account.connections.values() if c.schema == "by_card")
+    simulator.requests.at("GET", f"/{made}$", lambda: simulator.authorize(made), nth=2)
 
 
 @pytest.fixture
@@ -271,6 +362,10 @@ def environment(home, url):
         "by_env": connection("main", url, extra={"webhook_secret": KEYS["spare"][1]}),
         "wrong": connection("wrong", url),
         "spare": connection("spare", url),
+        "kept": connection("kept", url, extra={"fallback_conn_id": "kept_spare"}),
+        "kept_spare": connection("kept_spare", url),
+        "lost": connection("lost", url, extra={"fallback_conn_id": "lost_spare"}),
+        "lost_spare": connection("lost_spare", url),
         "doomed": connection("doomed", url),
         "nobody_there": connection("main", f"http://127.0.0.1:{free_port()}"),
         "no_secret": connection("main", url, password=""),
@@ -280,6 +375,12 @@ def environment(home, url):
     }
     stored = {
         "by_db": connection("main", url, extra=json.dumps({"webhook_secret": KEYS["spare"][1]})),
+        "source": {
+            "conn_type": "generic",
+            "login": KEYS["source"][0],
+            "password": KEYS["source"][1],
+            "extra": json.dumps(SOURCE),
+        },
         "dying_with_spare": connection("dying", url, extra=json.dumps({"fallback_conn_id": "spare"})),
     }
     ours = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
@@ -300,7 +401,7 @@ def environment(home, url):
 
 
 @pytest.mark.newest
-@pytest.mark.timeout(600)  # half a minute on a machine that has nothing else to do
+@pytest.mark.timeout(600)  # a minute on a machine that has nothing else to do
 def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, receiver, capsys):
     (tmp_path / "dags").mkdir()
     source = DAGS.replace("in TROUBLES", f"in {TROUBLES!r}").replace("RECEIVER", repr(receiver.url))
@@ -326,7 +427,14 @@ def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, 
         "its task waits",
         "was created; it leads to",
         "a webhook that cannot be",
+        "Airflow connection kept has the new secret, and Fivetran accepts it",
+        "the new secret of Airflow connection 'lost_spare' could not be stored (OSError: no room for ***:***)",
+        "storing *** in lost_spare",
         "a mistake in the midst of the provider",
+        "by_password is created as",
+        "the link to its Connect Card, good for a day, is the XCom",
+        "waiting for somebody to authorise it",
+        "Field 'config.update_method' is '***'",
         *(f"{connection_id} with {conn_id}" for conn_id, connection_id in TROUBLES),
     ):
         assert words in told, words
@@ -334,8 +442,22 @@ def test_nothing_that_airflow_writes_holds_a_key_or_a_secret(tmp_path, account, 
     assert any(".trigger." in path.name for path in logs)
     assert "FivetranSyncTrigger {'ticket'" in (tmp_path / "trigger_kwargs.txt").read_text()
 
+    assert "connect-card/setup" not in told
+    assert "card-" not in told
+    kept = {c.schema: c for c in account.account.connections.values()}
+    assert (kept["by_password"].config["user"], kept["by_password"].config["password"]) == KEYS["source"]
+    assert kept["by_auth"].auth["client_access"] == {"client_id": "id", "client_secret": SOURCE["client"]}
+    assert (kept["by_token"].config["pat"], kept["by_key"].config["secret_key"]) == (
+        SOURCE["token"],
+        SOURCE["key"],
+    )
+    assert {kept[name].setup_state for name in kept if name.startswith("by_")} == {"connected"}
+
     assert receiver.arrivals[0].is_signed_with(KEYS["spare"][1])
 
+    made = {row.name: (row.key, row.secret) for row in account.system_keys.all()}
+    assert {name for name in PAIRS if made[name] != KEYS[name]} == {"kept", "kept_spare", "lost_spare"}
+    KEYS.update({f"new {name}": pair for name, pair in made.items()})
     search = Search().of_home(tmp_path)
     with capsys.disabled():
         print(  # noqa: T201

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_fivetran.core.models import Destination, SourceSchema
+from airflow_provider_fivetran.core.models import Destination
 from airflow_provider_fivetran.core.naming import DatasetName, place_of
+from airflow_provider_fivetran.core.schema_config import SchemaConfig
 from airflow_provider_fivetran.core.tables import filled_tables
 from facts import connection
 from scripted import Fivetran
@@ -236,7 +237,7 @@ def filled(config, scope=None):
     warehouse = Destination.with_config(
         {"id": "g", "service": "snowflake", "config": ACCOUNT | {"host": "acme-prod.snowflakecomputing.com"}}
     )
-    fivetran = Fivetran(look=[connection(), warehouse], schemas=SourceSchema.all_from_json(config))
+    fivetran = Fivetran(look=[connection(), warehouse], schemas=SchemaConfig.from_json(config))
     names = fivetran.drive(filled_tables("c", scope))
     return [name.uri(dotted=False).removeprefix("snowflake://acme-prod/ANALYTICS/") for name in names]
 
@@ -254,7 +255,7 @@ def test_tables_that_are_enabled_in_schemas_that_are_enabled_are_filled(scope, t
 
 
 def test_a_configuration_shows_what_is_disabled_too():
-    public, old, empty = SourceSchema.all_from_json(SHOP)
+    public, old, empty = SchemaConfig.from_json(SHOP).schemas
     assert [(t.source_name, t.name, t.enabled) for t in public.tables] == [
         ("Orders", "orders", True),
         ("Stock", "stock", True),

@@ -18,7 +18,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
 )
-from airflow_provider_fivetran.core.models import SourceSchema, SourceTable
+from airflow_provider_fivetran.core.schema_config import SchemaConfig, SourceSchema, SourceTable
 from airflow_provider_fivetran.core.scoping import misfits
 from airflow_provider_fivetran.core.starting import Order, Started, start
 from facts import at, connection
@@ -26,7 +26,7 @@ from scripted import Fivetran
 
 LOOK = "GET c"
 SCHEMAS = "GET c/schemas"
-CONFIG = (
+SCHEMAS_OF_SHOP = (
     SourceSchema(
         source_name="Shop",
         name="web_shop",
@@ -40,6 +40,7 @@ CONFIG = (
     SourceSchema(source_name="old", name="web_old", enabled=False, tables=()),
     SourceSchema(source_name="empty", name="web_empty", enabled=True, tables=()),
 )
+CONFIG = SchemaConfig(schemas=SCHEMAS_OF_SHOP, change_handling="ALLOW_ALL")
 GOOD = {"Shop": ("orders", "order_items")}
 IDLE = connection()
 
@@ -159,7 +160,7 @@ def test_a_configuration_that_is_not_to_be_read_is_a_warning(error):
 
 
 def test_an_empty_configuration_says_nothing_about_tables():
-    fivetran = Fivetran(look=IDLE, schemas=())
+    fivetran = Fivetran(look=IDLE, schemas=SchemaConfig(schemas=()))
     begin(fivetran)
     assert fivetran.requests[-1].startswith("POST c/resync")
     assert "is not checked" in fivetran.warnings[0]

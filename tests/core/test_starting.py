@@ -24,7 +24,8 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
 )
-from airflow_provider_fivetran.core.models import SetupTest, SourceSchema, SourceTable
+from airflow_provider_fivetran.core.models import SetupTest
+from airflow_provider_fivetran.core.schema_config import SchemaConfig, SourceSchema, SourceTable
 from airflow_provider_fivetran.core.starting import (
     NotNeeded,
     Order,
@@ -163,7 +164,7 @@ def case(sentence, found, policies, requests):
 )
 def test_what_is_sent(found, policies, requests):
     history = (entry("running", -300, sync_id="other"),)
-    fivetran = Fivetran(look=found, history=history, schemas=(PUBLIC,))
+    fivetran = Fivetran(look=found, history=history, schemas=SchemaConfig(schemas=(PUBLIC,)))
     assert isinstance(begin(fivetran, **policies), Started)
     assert fivetran.requests == requests
     assert fivetran.warnings == []

@@ -1,4 +1,4 @@
-"""Fivetran's definition as JSON Schema, with the three places mended in which it contradicts itself or the wire."""
+"""Fivetran's definition as JSON Schema, with the places mended in which it contradicts itself or the wire."""
 
 from __future__ import annotations
 
@@ -64,9 +64,15 @@ def _converted(node: Any, *, nulls: bool) -> Any:
     if node.get("type") == "integer" and "enum" in node:
         # The allowed integers are written as strings, which no integer equals.
         node["enum"] = [int(choice) for choice in node["enum"]]
+    if node.get("type") == "array" and "enum" in node:
+        # The allowed values of the items are given as those of the list.
+        node["items"] = {**node.get("items", {}), "enum": node.pop("enum")}
     if node.get("additionalProperties") == {"type": "object"}:
         # Says that every field of a config is an object; a host is a string and a port a number.
         node["additionalProperties"] = True
+    if list(node.get("properties", ())) in (["schema"], ["table"], ["column"]) and "title" in node:
+        # Stands for any number of schemas, tables or columns, each under its own name.
+        node["additionalProperties"] = next(iter(node.pop("properties").values()))
     if node.pop("nullable", False):
         node = {"anyOf": [node, {"type": "null"}]}
     if nulls and isinstance(node.get("properties"), dict):

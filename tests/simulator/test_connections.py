@@ -88,13 +88,13 @@ def test_paging_beyond_the_limits_is_refused(sim, api, query):
 
 
 def test_a_connection_is_created_tested_and_found_again(sim, api):
-    body = {"group_id": "sim_group", "service": "stripe", "config": {"schema": "pay", "api_key": "hidden"}}
+    body = {"group_id": "sim_group", "service": "stripe", "config": {"schema": "pay", "secret_key": "hidden"}}
     answer = api.post("/v1/connections", body)
     created = answer.json()["data"]
     assert answer.status_code == 201
     assert [test["status"] for test in created["setup_tests"]] == ["PASSED", "PASSED"]
     assert created["status"]["setup_state"] == "connected"
-    assert created["config"] == {"schema": "pay", "api_key": "******"}
+    assert created["config"] == {"schema": "pay", "secret_key": "******"}
     assert api.connection(created["id"])["schema"] == "pay"
     assert "hidden" not in api.get("/v1/connections").text
     assert api.get(f"/v1/connections/{created['id']}/schemas").json()["code"] == "NotFound_SchemaConfig"
@@ -110,10 +110,11 @@ def test_created_without_tests_it_stays_incomplete_and_a_card_can_finish_it(sim,
     created = api.post("/v1/connections", body).json()["data"]
     assert created["status"]["setup_state"] == "incomplete"
     assert created["connect_card"]["uri"].startswith("https://")
-    assert (
-        api.post(f"/v1/connections/{created['id']}/test").json()["data"]["status"]["setup_state"]
-        == "connected"
-    )
+    tested = api.post(f"/v1/connections/{created['id']}/test").json()["data"]
+    assert [test["status"] for test in tested["setup_tests"]] == ["PASSED", "FAILED"]
+    assert tested["status"]["setup_state"] == "incomplete"
+    sim.authorize(created["id"])
+    assert api.connection(created["id"])["status"]["setup_state"] == "connected"
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,29 @@ def test_others_of_the_account_are_listed(sim, api):
     assert api.get("/v1/groups/sim_group").json()["data"]["name"] == "Warehouse"
     assert api.get("/v1/destinations/sim_group").json()["data"]["group_id"] == "sim_group"
     assert [row["id"] for row in api.get("/v1/destinations").json()["data"]["items"]] == ["sim_group"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "paths"),
+    [
+        ("users", ["/v1/users", "/v1/users/sim_user"]),
+        ("groups", ["/v1/groups", "/v1/groups/sim_group"]),
+        ("destinations", ["/v1/destinations", "/v1/destinations/sim_group"]),
+        ("transformations", ["/v1/transformations", "/v1/transformations/t"]),
+    ],
+)
+def test_a_key_may_see_nothing_of_a_kind_of_things(sim, api, kind, paths):
+    sim.add_transformation("t")
+    assert [api.get(path).status_code for path in paths] == [200, 200]
+    sim.add_key("narrow", "s", hidden=[kind])
+    api.session.auth = ("narrow", "s")
+    assert [api.get(path).status_code for path in paths] == [403, 403]
+    assert api.get("/v1/connections").status_code == 200
+
+
+def test_what_a_key_hides_is_checked(sim, api):
+    with pytest.raises(ValueError, match="hidden is 'teams'; allowed: users, groups, destinations"):
+        sim.add_key("narrow", "s", hidden=["teams"])
+    described = {"keys": [{"key": "k", "secret": "s", "hidden": ["users"], "may_write": False}]}
+    assert api.post("/_control/account", described).status_code == 200
+    assert sim.account.keys["k"].hidden == {"users"}

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_fivetran.core.protocol import Answer, Call, Page
+from airflow_provider_fivetran.core.schema_config import SchemaConfig
 from airflow_provider_fivetran.core.steps import Look, Note, Pause, Procedure
 from facts import T0
 
 MOST_STEPS = 40_000
+NO_SCHEMAS = SchemaConfig(schemas=())
 
 
 class Fivetran:
@@ -33,7 +35,14 @@ class Fivetran:
         test: Any = None,
         run: Any = None,
         cancel: Any = None,
-        schemas: Any = None,
+        find: Any = (),
+        create: Any = None,
+        delete: Any = None,
+        kind: Any = None,
+        schemas: Any = NO_SCHEMAS,
+        reload: Any = None,
+        columns: Any = (),
+        prepare: Any = NO_SCHEMAS,
         latency: float = 0.1,
         ahead: timedelta | None = timedelta(0),
         now: datetime = T0,
@@ -50,6 +59,13 @@ class Fivetran:
                 "run": run,
                 "cancel": cancel,
                 "schemas": schemas,
+                "find": find,
+                "create": create,
+                "delete": delete,
+                "kind": kind,
+                "reload": reload,
+                "columns": columns,
+                "prepare": prepare,
             }.items()
         }
         self._latency = timedelta(seconds=latency)
@@ -103,7 +119,7 @@ class Fivetran:
         value = item(self.now) if isinstance(item, Callable) else item
         if isinstance(value, Exception):
             return value
-        if _kind(call) == "sync-history" and isinstance(value, Sequence):
+        if _kind(call) in {"sync-history", "find"} and isinstance(value, Sequence):
             value = Page(tuple(value), None)
         ours = None if self._ahead is None else (self.now + self._ahead).replace(microsecond=0)
         return Answer(value, server_time=ours)
@@ -118,8 +134,14 @@ def described(call: Call[Any]) -> str:
 
 
 def _kind(call: Call[Any]) -> str:
-    if call.method == "PATCH":
-        return "change"
+    if call.method in {"PATCH", "DELETE"}:
+        return "change" if call.method == "PATCH" else "delete"
+    if call.path == "/v1/connections":
+        return "create" if call.method == "POST" else "find"
+    if "connector-types" in call.path:
+        return "kind"
     last = call.path.rpartition("/")[2]
-    known = {"sync", "resync", "test", "sync-history", "schemas", "run", "cancel"}
+    if call.method == "POST" and last == "schemas":
+        return "prepare"
+    known = {"sync", "resync", "test", "sync-history", "schemas", "reload", "columns", "run", "cancel"}
     return last if last in known else "look"

@@ -121,14 +121,19 @@ class TaskInstance:
         self.dag_id, self.run_id, self.map_index = "dag", uuid4().hex, -1
         self.try_number, self.max_tries = 1, 0
         self.pushed: dict[str, str] = {}
+        # What the task has left in the run before.
+        self.before: dict[str, str] = {}
         self.rescheduled_at: datetime | None = None
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = json.dumps(value)
 
-    def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int = -1) -> Any:
+    def xcom_pull(
+        self, *, task_ids: str, key: str, map_indexes: int = -1, include_prior_dates: bool = False
+    ) -> Any:
         assert (task_ids, map_indexes) == (self.task_id, self.map_index)
-        return json.loads(self.pushed[key]) if key in self.pushed else None
+        there = self.before | self.pushed if include_prior_dates else self.pushed
+        return json.loads(there[key]) if key in there else None
 
     def is_rescheduled(self, began: datetime, until: datetime) -> None:
         """Airflow ends the process, clears the XComs and starts the task again at that time."""

@@ -1,15 +1,19 @@
-"""The account, its groups, destinations and users, and the few connector types that the simulator knows."""
+"""The account, its groups, destinations and users."""
 
 # Route modules do without postponed annotations: FastAPI reads the types of the parameters at run time.
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from airflow_provider_fivetran.simulator.answers import page, page_of_connections, simulator_of, success
+from airflow_provider_fivetran.simulator.people import REPLACED_ROLES, ROLES
 from airflow_provider_fivetran.simulator.problems import not_found
 from airflow_provider_fivetran.simulator.rights import (
     key_of,
     readable_group,
     require_list,
+    require_sight,
     visible_connections,
     visible_groups,
 )
@@ -21,13 +25,6 @@ from airflow_provider_fivetran.simulator.shapes import (
 
 router = APIRouter()
 
-_CONNECTOR_TYPES = [
-    {"id": "postgres", "name": "PostgreSQL", "type": "Database"},
-    {"id": "google_sheets", "name": "Google Sheets", "type": "File"},
-    {"id": "salesforce", "name": "Salesforce", "type": "API"},
-    {"id": "stripe", "name": "Stripe", "type": "API"},
-]
-
 
 @router.get("/account/info")
 async def account_info(request: Request) -> JSONResponse:
@@ -36,18 +33,20 @@ async def account_info(request: Request) -> JSONResponse:
         "account_id": account.account_id,
         "account_name": account.account_name,
         "user_id": None if key.system else next(iter(account.users)),
-        "system_key_id": key.key if key.system else None,
+        "system_key_id": key.system_key_id or key.key if key.system else None,
     }
     return success(request, "Account information retrieved successfully", info)
 
 
 @router.get("/groups")
 async def list_groups(request: Request) -> Response:
+    require_sight(request, "groups")
     return page(request, "Groups list retrieved successfully", visible_groups(request), shape_group)
 
 
 @router.get("/groups/{group_id}")
 async def get_group(request: Request, group_id: str) -> JSONResponse:
+    require_sight(request, "groups")
     group = readable_group(request, group_id)
     return success(request, "Group details retrieved successfully", shape_group(group))
 
@@ -64,6 +63,7 @@ async def list_group_connections(request: Request, group_id: str) -> Response:
 
 @router.get("/destinations")
 async def list_destinations(request: Request) -> Response:
+    require_sight(request, "destinations")
     return page(
         request,
         "Destinations list retrieved successfully",
@@ -74,6 +74,7 @@ async def list_destinations(request: Request) -> Response:
 
 @router.get("/destinations/{destination_id}")
 async def get_destination(request: Request, destination_id: str) -> JSONResponse:
+    require_sight(request, "destinations")
     group = readable_group(request, destination_id, "Destination")
     shape = shape_destination(group, with_config=True)
     return success(request, "Destination details retrieved successfully", shape)
@@ -81,6 +82,7 @@ async def get_destination(request: Request, destination_id: str) -> JSONResponse
 
 @router.get("/users")
 async def list_users(request: Request) -> Response:
+    require_sight(request, "users")
     users = simulator_of(request).account.users
     active = request.query_params.get("active")
     rows = [user for user in users.values() if active is None or user.active == (active == "true")]
@@ -89,12 +91,25 @@ async def list_users(request: Request) -> Response:
 
 @router.get("/users/{user_id}")
 async def get_user(request: Request, user_id: str) -> JSONResponse:
+    require_sight(request, "users")
     users = simulator_of(request).account.users
     if user_id not in users:
         raise not_found("User", user_id)
     return success(request, "User details retrieved successfully", shape_user(users[user_id]))
 
 
-@router.get("/metadata/connector-types")
-async def list_connector_types(request: Request) -> Response:
-    return page(request, "Connector types retrieved successfully", _CONNECTOR_TYPES, dict)
+@router.get("/roles")
+async def list_roles(request: Request) -> Response:
+    return page(request, "Roles list retrieved successfully", ROLES, _shape_role)
+
+
+def _shape_role(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": f"The standard role {name}",
+        "scope": [ROLES[name]],
+        "is_custom": False,
+        "is_deprecated": name in REPLACED_ROLES,
+        # The definition demands one of every role.
+        "replacement_role_name": REPLACED_ROLES.get(name, ""),
+    }

@@ -15,6 +15,7 @@ from airflow_provider_fivetran.simulator.bodies import (
     check_tables,
     read_body,
 )
+from airflow_provider_fivetran.simulator.past import past_runs
 from airflow_provider_fivetran.simulator.problems import ApiError, forbidden, invalid, no_such_route
 from airflow_provider_fivetran.simulator.records import Connection, Run
 from airflow_provider_fivetran.simulator.rights import key_of, readable
@@ -93,6 +94,7 @@ def _history(request: Request, connection_id: str, now: datetime) -> list[Run]:
     ]
     if switches.history_running is None:
         rows = [run for run in rows if not run.running]
+    rows = [*past_runs(simulator.account.connection(connection_id), now - _REACH), *rows]
     return rows if switches.history_order == "oldest_first" else rows[::-1]
 
 

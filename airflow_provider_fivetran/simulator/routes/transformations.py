@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from airflow_provider_fivetran.simulator.answers import page, simulator_of, success
 from airflow_provider_fivetran.simulator.bodies import RUN_TRANSFORMATION, check_fields, read_body
 from airflow_provider_fivetran.simulator.problems import forbidden, invalid
-from airflow_provider_fivetran.simulator.rights import sees_group
+from airflow_provider_fivetran.simulator.rights import require_sight, sees_group
 from airflow_provider_fivetran.simulator.shapes import shape_transformation
 from airflow_provider_fivetran.simulator.transformations import Transformation
 
@@ -18,6 +18,7 @@ _TYPES = ("DBT_CORE", "QUICKSTART")
 
 @router.get("")
 async def list_transformations(request: Request) -> Response:
+    require_sight(request, "transformations")
     wanted = request.query_params.get("type")
     if wanted not in (None, *_TYPES):
         raise invalid(f"Parameter 'type' is {wanted!r}; allowed: {', '.join(_TYPES)}")
@@ -67,6 +68,7 @@ async def cancel_transformation(request: Request, transformation_id: str) -> JSO
 
 
 def _readable(request: Request, transformation_id: str) -> Transformation:
+    require_sight(request, "transformations")
     transformation = simulator_of(request).account.transformation(transformation_id)
     if not sees_group(request, transformation.group_id):
         raise forbidden(f"This key may not see the transformation with id '{transformation_id}'")

@@ -1,0 +1,135 @@
+"""Where a new secret is put: into Airflow's own connections, by way of Airflow's public API.
+
+A worker of Airflow 3 can read connections but not write them: among the requests that a task may send to its
+supervisor there is none for that, and the database is closed to it. What is left is the API that people and scripts
+use, with the name and password of an Airflow user, or the secrets backend in which the connections are. Hence a
+*store* is any callable that takes the id of an Airflow connection, its new login and its new password, and may be
+called again with the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import BaseHook, conf, mask_secret
+
+from airflow_provider_fivetran.arguments import check_text
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["AirflowConnections", "Store"]
+
+Store: TypeAlias = Callable[[str, str, str], None]
+
+TIMEOUT = 30.0
+CREATED = 201
+SERVER_ERROR = 500
+
+
+class AirflowConnections:
+    """Stores keys in Airflow's database, through the API of this Airflow (3.0 and newer).
+
+    The Airflow user needs the right to read and to change connections, and no other. It is for auth managers that
+    give tokens for a name and a password (``POST /auth/token``: the simple one, FAB). For others, and for
+    connections in a secrets backend, give a callable of your own.
+
+    :param airflow_conn_id: id of the Airflow connection, of any type, with the name (login) and the password of that
+        user. Its host is the address of the api-server; empty means the setting ``[api] base_url``. It must be
+        https, or a loopback address, for secrets go over it.
+    """
+
+    def __init__(self, airflow_conn_id: str) -> None:
+        check_text("airflow_conn_id", airflow_conn_id)
+        self.airflow_conn_id = airflow_conn_id
+
+    def check(self, conn_id: str) -> None:
+        """Find out, before a secret is made, whether it could be stored and would then be read.
+
+        :raises FivetranKeyNotUsable: the connection is not in Airflow's database, something that Airflow asks first
+            hides it (an environment variable, a secrets backend), or this user may not read it.
+        :raises FivetranKeyNotStored: this Airflow failed for now.
+        """
+        # DAG files import this module: what only runs tasks is imported where it is needed.
+        from airflow_provider_fivetran.core.errors import FivetranKeyNotUsable  # noqa: PLC0415
+
+        with self._session() as session:
+            stored = self._asked(session, "GET", conn_id).json().get("login")
+        seen = BaseHook.get_connection(conn_id).login
+        if (stored or None) != (seen or None):
+            raise FivetranKeyNotUsable(
+                f"Airflow connection {conn_id!r} has another login in Airflow's database than tasks are given: "
+                "an environment variable (AIRFLOW_CONN_...) or a secrets backend hides it, so what is stored in the "
+                "database would not be read"
+            )
+
+    def __call__(self, conn_id: str, login: str, password: str) -> None:
+        """Give an Airflow connection a new login and a new password, and leave all else as it is."""
+        with self._session() as session:
+            body = {
+                "connection_id": conn_id,
+                "conn_type": "fivetran",
+                "login": login,
+                "password": str(password),
+            }
+            # Fields that the mask does not name stay as they are, but the type has to be in the body.
+            self._asked(session, "PATCH", conn_id, params={"update_mask": ["login", "password"]}, json=body)
+
+    def _session(self) -> requests.Session:
+        """A session that carries a token of the Airflow user."""
+        import requests
+        from airflow import __version__ as airflow_version  # noqa: PLC0415
+
+        from airflow_provider_fivetran.core.errors import FivetranKeyNotUsable  # noqa: PLC0415
+        from airflow_provider_fivetran.core.protocol import base_url_of  # noqa: PLC0415
+
+        if airflow_version.startswith("2."):
+            raise FivetranKeyNotUsable(
+                f"AirflowConnections needs Airflow 3.0 or newer, this is {airflow_version}: give store a callable"
+            )
+        user = BaseHook.get_connection(self.airflow_conn_id)
+        try:
+            configured = conf.get("api", "base_url", fallback="") or ""
+            self._address = base_url_of(user.host or configured or "http://localhost:8080", port=user.port)
+        except ValueError as error:
+            raise FivetranKeyNotUsable(f"Airflow connection {self.airflow_conn_id!r}: {error}") from None
+        session = requests.Session()
+        session.trust_env = self._address.startswith("https://")
+        answer = session.post(
+            f"{self._address}/auth/token",
+            json={"username": user.login, "password": user.password},
+            timeout=TIMEOUT,
+            allow_redirects=False,
+        )
+        self._require(answer, CREATED, f"gave no token to the user of connection {self.airflow_conn_id!r}")
+        token = answer.json()["access_token"]
+        mask_secret(token)
+        session.headers["Authorization"] = f"Bearer {token}"
+        return session
+
+    def _asked(
+        self, session: requests.Session, method: str, conn_id: str, **options: Any
+    ) -> requests.Response:
+        answer = session.request(
+            method,
+            f"{self._address}/api/v2/connections/{quote(conn_id, safe='')}",
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            **options,
+        )
+        self._require(answer, 200, f"did not take {method} of the connection {conn_id!r}")
+        return answer
+
+    def _require(self, answer: requests.Response, status: int, what: str) -> None:
+        """Refuse any other answer. Its text is not shown: of a body that it refuses Airflow repeats every value."""
+        from airflow_provider_fivetran.core.errors import (  # noqa: PLC0415
+            FivetranKeyNotStored,
+            FivetranKeyNotUsable,
+        )
+
+        if answer.status_code == status and "json" in answer.headers.get("content-type", ""):
+            return
+        kind = FivetranKeyNotStored if answer.status_code >= SERVER_ERROR else FivetranKeyNotUsable
+        raise kind(f"Airflow at {self._address} {what}: HTTP {answer.status_code}")

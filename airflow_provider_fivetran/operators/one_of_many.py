@@ -1,0 +1,198 @@
+"""One connection of a task that starts many syncs: a visit as a ``FivetranOperator`` makes it, at a desk of its own.
+
+What a start, an end, a retry, a clear or a kill means for a sync is all in that visit, and nowhere a second time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
+
+from airflow_provider_fivetran.core.errors import (
+    FivetranApiError,
+    FivetranError,
+    FivetranSyncTimeout,
+    FivetranTriggerUncertain,
+    FivetranUnauthorized,
+    FivetranUnexpectedAnswer,
+    FivetranUnreachable,
+)
+from airflow_provider_fivetran.core.many import Result
+from airflow_provider_fivetran.core.ticket import Ticket
+from airflow_provider_fivetran.hooks import FivetranHook
+from airflow_provider_fivetran.operators.errand import Errand
+from airflow_provider_fivetran.operators.memory import Memo
+from airflow_provider_fivetran.operators.sync import FivetranOperator
+from airflow_provider_fivetran.operators.visit import Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow_provider_fivetran.core.orders import Order
+    from airflow_provider_fivetran.core.protocol import Settings
+    from airflow_provider_fivetran.core.steps import Note
+    from airflow_provider_fivetran.core.verdicts import SyncRecord
+    from airflow_provider_fivetran.operators.desks import Desk
+
+__all__ = ["Each", "Lines", "OneVisit", "Step"]
+
+log = logging.getLogger(__name__)
+# Of hundreds of connections only what is wrong is worth more than the one line that says how its sync ended.
+_quiet = logging.getLogger(f"{__name__}.each")
+_quiet.setLevel(logging.WARNING)
+
+
+class Each(FivetranOperator):
+    """What the task wants of each connection: an operator that no DAG knows."""
+
+    @property
+    def log(self) -> Any:
+        return _quiet
+
+    def order_of(self, connection_id: str) -> Order:
+        """The order, without patience: others are there to be started while this connection cannot be read."""
+        return replace(self._order(connection_id), patience=timedelta(0))
+
+
+class _Line(FivetranHook):
+    """A way to Fivetran for one thread, with the key that is in use already."""
+
+    def __init__(self, like: FivetranHook, known: Settings) -> None:
+        super().__init__(
+            like.fivetran_conn_id,
+            fivetran_retry_limit=like.fivetran_retry_limit,
+            fivetran_retry_delay=like.fivetran_retry_delay,
+        )
+        self._known = known
+
+    def _keys(self) -> Iterator[Settings]:
+        yield self._known
+        yield from super()._keys()
+
+    def _log_note(self, note: Note) -> None:
+        _quiet.log(logging.WARNING if note.is_warning else logging.INFO, "%s", note.text)
+
+
+class Lines:
+    """The ways to Fivetran of a visit, one for each thread.
+
+    :param hook: whose key they use; the Airflow connection is read again only if Fivetran refuses it.
+    """
+
+    def __init__(self, hook: FivetranHook) -> None:
+        self._hook = hook
+        self._known = hook.get_conn().settings
+        self._of_thread = threading.local()
+        self._all: list[FivetranHook] = []
+
+    def mine(self) -> FivetranHook:
+        """That of this thread."""
+        found: FivetranHook | None = getattr(self._of_thread, "line", None)
+        if found is None:
+            found = self._of_thread.line = _Line(self._hook, self._known)
+            self._all.append(found)
+        return found
+
+    def close(self) -> None:
+        for line in self._all:
+            line.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How far a visit has come with one connection. One of the three is there."""
+
+    connection_id: str
+    result: Result | None = None
+    """It is over;"""
+    wait: Mapping[str, Any] | None = None
+    """or a sync is to be waited for: what its trigger needs;"""
+    trouble: FivetranError | None = None
+    """or it could not be started now, and may be later."""
+
+
+class OneVisit(Visit):
+    """The visit for one connection."""
+
+    def __init__(self, each: Each, desk: Desk, lines: Lines, connection_id: str) -> None:
+        super().__init__(each, desk.context, lines.mine, each.order_of)
+        self.connection_id = connection_id
+
+    def remember(self, wait: Mapping[str, Any]) -> None:
+        """Know what its trigger was given when it was deferred."""
+        errand = wait["errand"]
+        self._memo = Memo(
+            errand=Errand.from_json(errand), wanted=errand["wanted"], ticket=Ticket.from_json(wait["ticket"])
+        )
+
+    def start(self) -> Step:
+        """Start its sync, or go on with that of an earlier try."""
+        return self._step(lambda: self.begin(self.connection_id), starting=True)
+
+    def end(self, event: object) -> Step:
+        """Do what follows from the event of its trigger."""
+        return self._step(lambda: self.resume(event))
+
+    def cut_off(self, error: FivetranError, *, out_of_time: bool) -> Step:
+        """End the wait, unless one look shows that its sync is over."""
+        return self._step(lambda: self.was_cut_off(error, out_of_time=out_of_time))
+
+    def is_unfinished(self) -> bool:
+        """Whether an earlier try has left something to do."""
+        recalled = self._memory.recall()
+        return recalled is not None and recalled.memo.ended is None
+
+    def _step(self, act: Callable[[], str | None], *, starting: bool = False) -> Step:
+        name = self.connection_id
+        try:
+            act()
+        except TaskDeferred as deferral:
+            arguments: dict[str, Any] = deferral.trigger.serialize()[1]
+            return Step(
+                connection_id=name,
+                wait={key: arguments[key] for key in ("ticket", "errand", "when_killed")},
+            )
+        except AirflowSkipException as skip:
+            return Step(connection_id=name, result=Result.of(name, "skipped", reason=str(skip)))
+        except FivetranError as error:
+            # An error of no kind is Airflow's store that keeps nothing: mostly another process has taken the task.
+            if starting and (_may_pass(error) or type(error) is FivetranError):
+                return Step(connection_id=name, trouble=error)
+            return Step(connection_id=name, result=self._failed(error, starting=starting))
+        except Exception as error:  # it must not take those of the other connections along
+            log.exception("%s: an error of this program", name)
+            return Step(
+                connection_id=name,
+                result=Result.of(name, "unknown", reason=f"{type(error).__name__}: {error}"),
+            )
+        record: SyncRecord = self.pushed
+        return Step(connection_id=name, result=Result.of(name, record.status, ended_at=record.ended_at_text))
+
+    def _failed(self, error: FivetranError, *, starting: bool) -> Result:
+        record: SyncRecord | None = self.pushed
+        if record is not None:
+            status = record.status
+        elif isinstance(error, FivetranSyncTimeout):
+            status = "timed_out"
+        else:
+            is_known = starting and not isinstance(error, FivetranTriggerUncertain)
+            status = "not_started" if is_known else "unknown"
+        return Result.of(
+            self.connection_id,
+            status,
+            reason=record.reason if record else None,
+            error=error,
+            ended_at=record.ended_at_text if record else None,
+        )
+
+
+def _may_pass(error: FivetranError) -> bool:
+    """Whether Fivetran could not be asked: that says nothing of the connection, and may be over in a minute."""
+    kinds = (FivetranApiError, FivetranUnexpectedAnswer, FivetranUnreachable)
+    is_refused = isinstance(error, FivetranUnauthorized)  # the key, which somebody may be replacing
+    return isinstance(error, kinds) and (is_refused or not error.permanent)

@@ -1,0 +1,68 @@
+"""A task for each of many connections, in a task group: known when the DAG is parsed, or only when it runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_fivetran.operators import FivetranOperator
+from airflow_provider_fivetran.task_groups import sync_each
+
+
+@pytest.fixture
+def dag():
+    with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        yield dag
+
+
+def test_each_id_has_a_task(dag):
+    group = sync_each(["iodized_turnip", "canned_peach"], deferrable=True, retries=2)
+    assert set(dag.task_dict) == {"fivetran.iodized_turnip", "fivetran.canned_peach"}
+    one = dag.task_dict["fivetran.canned_peach"]
+    assert isinstance(one, FivetranOperator)
+    assert (one.connector_id, one.deferrable, one.retries) == ("canned_peach", True, 2)
+    assert group.group_id == "fivetran"
+
+
+def test_names_may_be_given_to_the_tasks_and_the_group_is_waited_for_as_a_whole(dag):
+    group = sync_each({"orders": "iodized_turnip", "crm": "canned_peach"}, group_id="sync")
+
+    @task
+    def transform(): ...
+
+    after = transform()
+    group >> after
+    assert dag.task_dict["sync.orders"].connector_id == "iodized_turnip"
+    assert dag.task_dict["transform"].upstream_task_ids == {"sync.orders", "sync.crm"}
+
+
+def test_a_list_that_another_task_finds_makes_one_mapped_task(dag):
+    @task
+    def find(): ...
+
+    sync_each(find(), group_id="sync", deferrable=True)
+    assert set(dag.task_dict) == {"find", "sync.sync"}
+    mapped = dag.task_dict["sync.sync"]
+    assert type(mapped).__name__ == "MappedOperator"
+    assert mapped.upstream_task_ids == {"find"}
+
+
+@pytest.mark.parametrize(
+    ("connections", "given", "text"),
+    [
+        ([], {}, "connections is \\[\\]"),
+        ({}, {}, "connections is \\[\\]"),
+        ([""], {}, "an id in connections is ''"),
+        ({"orders": None}, {}, "an id in connections is None"),
+        ({"": "c"}, {}, "a name in connections is ''"),
+        (["c"], {"group_id": ""}, "group_id is ''"),
+        (["c"], {"connector_id": "c"}, "connector_id are given"),
+        (["c"], {"task_id": "c"}, "task_id are given"),
+        (["c"], {"when_running": "whenever"}, "when_running is 'whenever'; allowed are 'attach'"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_when_the_dag_is_parsed(dag, connections, given, text):
+    with pytest.raises(ValueError, match=text):
+        sync_each(connections, **given)

@@ -1,0 +1,209 @@
+"""Making a connection be as described, step by step: what is asked in which order, and when it gives up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_fivetran.core.ensuring import SetupOrder, ensure, remove
+from airflow_provider_fivetran.core.errors import (
+    FivetranApiError,
+    FivetranConflict,
+    FivetranForbidden,
+    FivetranLookupError,
+    FivetranNotAsDescribed,
+    FivetranNotFound,
+    FivetranRateLimited,
+    FivetranServerError,
+    FivetranUnauthorized,
+    FivetranUnexpectedAnswer,
+    FivetranUnreachable,
+)
+from airflow_provider_fivetran.core.setups import Description, Setup
+from scripted import Fivetran
+
+WANTED = Description(group_id="g", name="shop", service="postgres", config={"host": "db"})
+NO_TYPE = FivetranForbidden("no", status=403)
+LOST = FivetranUnreachable("no answer", maybe_received=True)
+TAKEN = FivetranApiError("exists", status=400)
+
+
+def shown(**fields):
+    usual = {
+        "id": "c",
+        "group_id": "g",
+        "service": "postgres",
+        "schema": "shop",
+        "paused": True,
+        "config": {"host": "db"},
+        "status": {"setup_state": "connected", "sync_state": "paused"},
+    }
+    return Setup.from_json(usual | fields)
+
+
+MADE = shown()
+MADE_BY_ANOTHER = shown(id="d")
+
+
+def drive(fivetran, wanted=WANTED, **order):
+    return fivetran.drive(
+        ensure(SetupOrder(description=wanted, **{"setup_tests": "never"} | order), fivetran.clock)
+    )
+
+
+def methods(fivetran):
+    return [request.partition(" ")[0] for request in fivetran.requests]
+
+
+def test_it_is_looked_for_checked_and_then_made():
+    fivetran = Fivetran(find=(), kind=NO_TYPE, create=MADE)
+    assert drive(fivetran).action == "created"
+    assert methods(fivetran) == ["GET", "GET", "POST", "GET"]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [LOST, FivetranServerError("oops", status=500), FivetranUnexpectedAnswer("a page", status=200)],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize(("looks", "seconds"), [(1, 1), (4, 15), (6, 60)])
+def test_after_a_lost_answer_it_is_looked_for_until_it_shows_itself(lost, looks, seconds):
+    fivetran = Fivetran(find=[()] * looks + [[MADE]], kind=NO_TYPE, create=lost)
+    assert drive(fivetran).connection_id == "c"
+    assert methods(fivetran).count("POST") == 1
+    assert sum(fivetran.pauses) == pytest.approx(seconds, abs=0.1)
+
+
+def test_where_it_never_shows_itself_the_error_is_one_that_airflow_retries():
+    fivetran = Fivetran(find=(), kind=NO_TYPE, create=LOST)
+    with pytest.raises(FivetranUnreachable) as raised:
+        drive(fivetran)
+    assert not raised.value.permanent
+    assert methods(fivetran).count("POST") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FivetranUnreachable("refused", maybe_received=False),
+        FivetranRateLimited("slow down"),
+        FivetranUnauthorized("no", status=401),
+        FivetranForbidden("no", status=403),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_certainly_made_nothing_is_an_error_at_once(error):
+    fivetran = Fivetran(find=(), kind=NO_TYPE, create=error)
+    with pytest.raises(type(error)):
+        drive(fivetran)
+    assert methods(fivetran) == ["GET", "GET", "POST"]
+
+
+def test_one_that_somebody_else_makes_in_the_same_moment_is_told_before_either_syncs():
+    fivetran = Fivetran(find=[(), [MADE, MADE_BY_ANOTHER]], kind=NO_TYPE, create=MADE)
+    with pytest.raises(
+        FivetranLookupError, match="more than one connection named 'shop' in the group g: c, d"
+    ):
+        drive(fivetran, replace(WANTED, paused=False))
+    assert methods(fivetran) == ["GET", "GET", "POST", "GET"]
+
+
+@pytest.mark.parametrize("refusal", [TAKEN, FivetranConflict("exists", status=409)])
+def test_a_refusal_while_somebody_else_makes_it_is_none(refusal):
+    fivetran = Fivetran(
+        find=[(), [shown(config={"host": "theirs"})]], kind=NO_TYPE, create=refusal, change=MADE
+    )
+    outcome = drive(fivetran)
+    assert (outcome.action, [str(d) for d in outcome.differences]) == (
+        "changed",
+        ["config.host: 'theirs' -> 'db'"],
+    )
+
+
+def test_any_other_refusal_is_an_error():
+    with pytest.raises(FivetranApiError, match="exists"):
+        drive(Fivetran(find=(), kind=NO_TYPE, create=TAKEN))
+
+
+def test_a_list_that_shows_another_case_or_group_shows_another_connection():
+    others = [shown(schema="Shop"), shown(group_id="h")]
+    assert drive(Fivetran(find=[others], kind=NO_TYPE, create=MADE)).action == "created"
+
+
+def test_what_fivetran_takes_and_does_not_show_is_told_and_no_error():
+    wanted = replace(WANTED, config={"host": "db", "quiet": "x"})
+    fivetran = Fivetran(find=[[MADE]], kind=NO_TYPE, change=MADE)
+    assert drive(fivetran, wanted).action == "changed"
+    assert any("does not show, config.quiet" in text for text in fivetran.warnings)
+    assert len([request for request in fivetran.requests if "run_setup_tests" in request]) == 1
+
+
+def test_what_fivetran_does_not_take_is_sent_twice_and_then_an_error():
+    fivetran = Fivetran(
+        find=[[shown(config={"host": "old"})]], kind=NO_TYPE, change=shown(config={"host": "old"})
+    )
+    outcome = drive(fivetran)
+    assert isinstance(outcome.failure, FivetranNotAsDescribed)
+    assert "still shows config.host: 'old' -> 'db'" in str(outcome.failure)
+    assert len([request for request in fivetran.requests if "run_setup_tests" in request]) == 2
+
+
+def test_a_connection_that_is_not_as_described_is_never_let_go():
+    wanted = replace(WANTED, paused=False)
+    still = shown(config={"host": "old"})
+    fivetran = Fivetran(find=[[still]], kind=NO_TYPE, change=still)
+    assert drive(fivetran, wanted).failure is not None
+    assert not [request for request in fivetran.requests if '"paused": false' in request]
+
+
+def test_pausing_comes_with_the_change_and_letting_go_after_it():
+    running = shown(paused=False, config={"host": "old"})
+    pausing = Fivetran(find=[[running]], kind=NO_TYPE, change=MADE)
+    drive(pausing, replace(WANTED, paused=True))
+    [change] = [request for request in pausing.requests if "run_setup_tests" in request]
+    assert '"config": {"host": "db"}, "paused": true' in change
+    letting_go = Fivetran(
+        find=[[shown(config={"host": "old"})]], kind=NO_TYPE, change=[MADE, shown(paused=False)]
+    )
+    drive(letting_go, replace(WANTED, paused=False))
+    first, second = (request for request in letting_go.requests if "run_setup_tests" in request)
+    assert "paused" not in first
+    assert second.endswith('{"paused": false, "run_setup_tests": false}')
+
+
+@pytest.mark.parametrize(
+    ("state", "described", "policy", "person", "tested"),
+    [
+        ("connected", True, "when_needed", False, False),
+        ("incomplete", True, "when_needed", False, True),
+        ("broken", True, "when_needed", False, True),
+        ("incomplete", True, "when_needed", True, False),
+        ("incomplete", False, "when_needed", False, False),
+        ("connected", True, "always", False, True),
+        ("connected", True, "always", True, True),
+        ("incomplete", True, "always", True, False),
+        ("broken", True, "never", False, False),
+    ],
+)
+def test_setup_tests_run_when_they_are_needed(state, described, policy, person, tested):
+    now = shown(status={"setup_state": state})
+    wanted = WANTED if described else replace(WANTED, config={})
+    fivetran = Fivetran(find=[[now]], kind=NO_TYPE, test=MADE.connection)
+    drive(fivetran, wanted, setup_tests=policy, awaits_person=person)
+    assert any(request.startswith("POST c/test") for request in fivetran.requests) == tested
+
+
+def test_an_outage_is_waited_out_for_two_minutes():
+    fivetran = Fivetran(find=[LOST, LOST, [MADE]], kind=NO_TYPE)
+    assert drive(fivetran).action == "unchanged"
+    with pytest.raises(FivetranUnreachable):
+        drive(Fivetran(find=LOST))
+
+
+def test_one_that_is_gone_when_it_is_to_be_deleted_is_as_wanted():
+    fivetran = Fivetran(find=[[MADE]], delete=FivetranNotFound("gone", status=404))
+    assert fivetran.drive(remove("g", "shop", "change", fivetran.clock)).action == "deleted"
+    refused = Fivetran(find=[[MADE]], delete=FivetranForbidden("no", status=403))
+    with pytest.raises(FivetranForbidden):
+        refused.drive(remove("g", "shop", "change", refused.clock))
