@@ -21,7 +21,7 @@ from airflow_provider_fivetran.connection_arguments import (
     check_settings,
 )
 from airflow_provider_fivetran.core import setup_endpoints
-from airflow_provider_fivetran.core.ensuring import SetupOrder, ensure, remove
+from airflow_provider_fivetran.core.ensuring import SetupOrder, ensure, remove, set_schedule
 from airflow_provider_fivetran.core.errors import FivetranNotFound
 from airflow_provider_fivetran.core.policies import SendSecrets, SetupTests, WhenDifferent
 from airflow_provider_fivetran.core.secret import hide_by_name
@@ -189,11 +189,12 @@ class ConnectionSetups:
         :param schedule: ``"manual"``, ``{"interval": minutes}``, ``{"cron": "0 6 * * 1-5"}``, or
             ``{"time_of_day": "06:00"}`` with ``days_of_week`` or without.
         :raises ValueError: it is none of these.
+        :raises FivetranNotAsDescribed: Fivetran took it, and still shows another.
         """
         wanted = check_schedule(schedule)
         if wanted is None:
             raise ValueError("schedule is None; allowed is one of the four kinds of schedules")
-        return self._value(setup_endpoints.change_setup(connection_id, wanted.changes()))
+        return self.carry_out(set_schedule(connection_id, wanted))
 
     def delete_connection(self, connection_id: str) -> None:
         """Delete a connection (``DELETE /v1/connections/{id}``). One that does not exist is no error.

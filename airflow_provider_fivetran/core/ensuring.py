@@ -12,6 +12,7 @@ from airflow_provider_fivetran.core.endpoints import run_setup_tests
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
     FivetranLookupError,
+    FivetranNotAsDescribed,
     FivetranNotFound,
     FivetranServerError,
     FivetranUnexpectedAnswer,
@@ -44,8 +45,9 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.setup_outcome import Action
     from airflow_provider_fivetran.core.setups import Description, Setup
     from airflow_provider_fivetran.core.steps import Clock, Procedure
+    from airflow_provider_fivetran.core.sync_schedule import SyncSchedule
 
-__all__ = ["SetupOrder", "create_once", "ensure", "find", "remove"]
+__all__ = ["SetupOrder", "create_once", "ensure", "find", "remove", "set_schedule"]
 
 # After the answer to a creation was lost: pauses before looks for the connection, in seconds.
 LOOKS_AFTER_LOST_ANSWER = (1, 2, 4, 8, 15, 30)
@@ -110,6 +112,24 @@ def remove(group_id: str, name: str, when_different: WhenDifferent, clock: Clock
     with suppress(FivetranNotFound):  # as wanted; a request that was repeated finds it gone
         yield from ask_patiently(delete_connection(found.connection.id), clock, patience=PATIENCE)
     return replace(outcome, action="deleted")
+
+
+def set_schedule(connection_id: str, wanted: SyncSchedule) -> Procedure[Setup]:
+    """Give a connection this schedule, whatever it had before.
+
+    :raises FivetranNotAsDescribed: Fivetran took it, and still shows another.
+    """
+    now = (yield from ask(change_setup(connection_id, wanted.changes()))).value
+    if now.schedule != wanted:  # what stands in ``schedule`` is ended by that field alone
+        now = (yield from ask(change_setup(connection_id, wanted.changes(plainly=False)))).value
+    if now.schedule != wanted:
+        link = now.connection.link
+        raise FivetranNotAsDescribed(
+            f"{connection_id} was given the schedule {wanted}, but Fivetran still shows {now.schedule}. {link}",
+            connection_id=connection_id,
+            link=link,
+        )
+    return now
 
 
 def create_once(wanted: Description, body: Mapping[str, Any], clock: Clock) -> Procedure[tuple[Setup, bool]]:

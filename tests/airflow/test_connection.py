@@ -425,6 +425,21 @@ class TestSchedules:
             assert str(hook.set_schedule(connection_id, {"interval": 5}).schedule) == "every 5 min"
             assert str(hook.set_schedule(connection_id, "manual").schedule) == "manual"
 
+    @pytest.mark.parametrize(("schedule", "shown"), [*ALL[:2], *ALL[3:]])
+    def test_the_hook_ends_a_flexible_one(self, blocking, schedule, shown):
+        from airflow_provider_fivetran.simulator.schedules import shape_schedule
+
+        connection_id = ensure(blocking, schedule={"cron": "5 5 * * *"}).well().value
+        with FivetranHook(blocking.conn_id) as hook:
+            hook.set_schedule(connection_id, schedule)
+        assert shape_schedule(truth(blocking)) == shown
+
+    def test_the_hook_tells_one_that_fivetran_passes_over(self, blocking):
+        connection_id = ensure(blocking).well().value
+        blocking.sim.switches.flexible_schedules = "ignored"
+        with FivetranHook(blocking.conn_id) as hook, pytest.raises(FivetranNotAsDescribed, match="cron 0 6"):
+            hook.set_schedule(connection_id, {"cron": "0 6 * * *"})
+
 
 class TestMistakes:
     @pytest.mark.parametrize(
