@@ -88,7 +88,7 @@ def _differences(wanted: Description, found: Setup, unknown: list[str]) -> Itera
     unknown += _leaves(wanted.auth, "auth")
     for name, value in wanted.settings.items():
         yield from _in_value(value, found.settings.get(name, _LACKING), name, unknown)
-    if wanted.schedule is not None and wanted.schedule != found.schedule:
+    if wanted.schedule is not None and not wanted.schedule.is_met_by(found.schedule):
         shows = None if found.schedule is None else str(found.schedule)
         yield Difference("schedule", shows, str(wanted.schedule), found.schedule is not None)
     if wanted.paused is not None and wanted.paused != found.connection.paused:

@@ -120,9 +120,9 @@ def set_schedule(connection_id: str, wanted: SyncSchedule) -> Procedure[Setup]:
     :raises FivetranNotAsDescribed: Fivetran took it, and still shows another.
     """
     now = (yield from ask(change_setup(connection_id, wanted.changes()))).value
-    if now.schedule != wanted:  # what stands in ``schedule`` is ended by that field alone
+    if not wanted.is_met_by(now.schedule):  # what stands in ``schedule`` is ended by that field alone
         now = (yield from ask(change_setup(connection_id, wanted.changes(plainly=False)))).value
-    if now.schedule != wanted:
+    if not wanted.is_met_by(now.schedule):
         link = now.connection.link
         raise FivetranNotAsDescribed(
             f"{connection_id} was given the schedule {wanted}, but Fivetran still shows {now.schedule}. {link}",

@@ -58,6 +58,15 @@ class SyncSchedule:
                     return read(value)
         raise ValueError(f"schedule is {value!r}; allowed are {_ALLOWED}")
 
+    def is_met_by(self, shown: SyncSchedule | None) -> bool:
+        """Whether a connection that shows this schedule is synced as is said here.
+
+        Every 1440 minutes is once a day. At what time that is to be is not said with it.
+        """
+        if self.kind == "interval" and self.interval == A_DAY and shown is not None and not shown.days:
+            return shown == self or shown.kind == "time_of_day"
+        return self == shown
+
     @property
     def is_plain(self) -> bool:
         """Whether the fields that every account has can say it: ``sync_frequency`` and ``daily_sync_time``."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from airflow_provider_fivetran.core.differences import compare
 from airflow_provider_fivetran.core.secret import Secret
 from airflow_provider_fivetran.core.setups import Description, Setup, put
+from airflow_provider_fivetran.core.sync_schedule import SyncSchedule
 
 MASK = "******"
 
@@ -110,6 +111,32 @@ def test_settings_schedule_and_pause_are_compared_where_they_are_described():
         "paused: True -> False",
     ]
     assert told(described(), found(data_delay_sensitivity="LOW", paused=True)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("now", "differs"),
+    [
+        ({"sync_frequency": 1440}, False),
+        ({"sync_frequency": 1440, "daily_sync_time": "06:00"}, False),
+        ({"schedule": {"schedule_type": "TIME_OF_DAY", "time_of_day": "06:00"}}, False),
+        (
+            {
+                "schedule": {
+                    "schedule_type": "TIME_OF_DAY",
+                    "time_of_day": "06:00",
+                    "days_of_week": ["MONDAY"],
+                }
+            },
+            True,
+        ),
+        ({"sync_frequency": 720}, True),
+        ({"schedule_type": "manual"}, True),
+        ({}, True),
+    ],
+)
+def test_every_1440_minutes_is_once_a_day_at_whatever_time(now, differs):
+    wanted = described(schedule=SyncSchedule.of({"interval": 1440}))
+    assert bool(compare(wanted, found(**now)).differences) == differs
 
 
 def test_another_type_is_a_difference_that_stays():
