@@ -37,8 +37,12 @@ def _read(path: str, conn_id: str, attribute: str) -> Secret | int:
     else:
         raise ValueError(f"secrets[{path!r}] names {attribute!r}, which an Airflow connection has not")
     del conn  # a traceback that shows variables would show its password
-    if isinstance(value, int) and not isinstance(value, bool):
+    if kind == "port" and isinstance(value, int):
         return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(
+            value
+        )  # a number in the extra is as secret as a text; its field's type makes one of it again
     if not isinstance(value, str) or not value:
         raise ValueError(
             f"the Airflow connection {conn_id!r} has no text as its {attribute!r}, which is to be {path}"

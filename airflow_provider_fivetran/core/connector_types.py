@@ -63,11 +63,15 @@ class SetupField:
         )
 
     def secrets(self, path: str) -> Iterator[str]:
-        """The paths of the fields that are declared secret."""
+        """The paths of the fields that are declared secret, with one path for all items of a list."""
         for name, inner in self.fields.items():
             if inner.is_secret:
                 yield f"{path}.{name}"
             yield from inner.secrets(f"{path}.{name}")
+        if self.item is not None:
+            if self.item.is_secret:
+                yield path
+            yield from self.item.secrets(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

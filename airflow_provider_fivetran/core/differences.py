@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran.core.connector_types import NAMING
-from airflow_provider_fivetran.core.secret import HIDDEN, Secret, shown
+from airflow_provider_fivetran.core.secret import HIDDEN, secrets_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,8 +103,10 @@ def _in_fields(
 
 
 def _in_value(wanted: Any, now: Any, path: str, unknown: list[str]) -> Iterator[Difference]:
-    if is_masked(now) or (isinstance(wanted, Secret) and now is _LACKING):
+    if is_masked(now):
         unknown.append(path)
+    elif now is _LACKING and _has_secret(wanted):
+        unknown += _leaves(wanted, path)
     elif isinstance(wanted, Mapping) and isinstance(now, Mapping):
         yield from _in_fields(wanted, now, path, unknown)
     elif isinstance(wanted, list | tuple) and isinstance(now, list) and len(wanted) == len(now):
@@ -115,8 +117,12 @@ def _in_value(wanted: Any, now: Any, path: str, unknown: list[str]) -> Iterator[
         return
     else:
         is_shown = now is not _LACKING
-        told = None if not is_shown else HIDDEN if isinstance(wanted, Secret) else _shown(now, path)
+        told = None if not is_shown else HIDDEN if _has_secret(wanted) else _shown(now, path)
         yield Difference(path, told, _shown(wanted, path), is_shown)
+
+
+def _has_secret(value: Any) -> bool:
+    return any(True for _ in secrets_in(value))
 
 
 def _shown(value: Any, path: str) -> Any:

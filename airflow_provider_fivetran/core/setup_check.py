@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["checked"]
 
 MOST_PAGES = 10
+# The place of an item within a path.
+_IN_LIST = re.compile(r"\.\d+(?=\.|$)")
 
 
 def checked(
@@ -101,8 +104,10 @@ def _open_secrets(wanted: Description, kind: ConnectorType | None) -> Iterator[s
     declared = set() if kind is None else {*kind.config.secrets("config"), *kind.auth.secrets("auth")}
     for section, fields in wanted.reach.items():
         for path, name, value in _leaves(fields, section):
-            is_open = isinstance(value, str) and not isinstance(value, Secret)
-            if is_open and (path in declared or (section == "auth" and looks_secret(name))):
+            if isinstance(value, Secret):
+                continue
+            is_declared = _IN_LIST.sub("", path) in declared and isinstance(value, str | int | float)
+            if is_declared or (section == "auth" and isinstance(value, str) and looks_secret(name)):
                 yield f"{path} is a secret: name the Airflow connection that holds it in secrets instead"
 
 

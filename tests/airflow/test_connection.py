@@ -665,6 +665,14 @@ class TestAuthorising:
         assert "config.port is '***'; allowed is a whole number" in str(done.error)
         assert NEEDLES["password"] not in str(done.error) + said()
 
+    def test_a_number_in_an_extra_is_as_secret_as_a_text(self, blocking, source, said):
+        source(extra={"pin": 90817263})
+        github = {"service": "github", "config": {}, "setup_tests": "never"}
+        for field in ("pat", "username"):
+            done = ensure(blocking, **github, secrets={f"config.{field}": ("source", "extra.pin")}).well()
+            assert "90817263" not in said() + json.dumps(done.ti.pushed)
+        assert truth(blocking).config["username"] == "90817263"
+
     def test_somebody_authorises_it_by_the_card_and_then_it_is_let_go(self, blocking, said):
         card = {"connect_card": {"redirect_uri": "https://airflow.example/done", "hide_setup_guide": True}}
         arguments = {

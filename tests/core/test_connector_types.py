@@ -125,6 +125,11 @@ def test_the_fields_that_name_a_connection_depend_on_its_type(fields, name, nami
 
 def test_secrets_are_those_that_are_declared_as_such():
     assert list(KIND.config.secrets("config")) == ["config.key"]
+    secret = {"type": "string", "format": "password"}
+    rows = {"type": "array", "items": {"type": "object", "properties": {"value": secret}}}
+    lists = {"rows": rows, "keys": {"type": "array", "items": secret}}
+    kind = ConnectorType.from_json({"id": "x", "config": {"properties": lists}})
+    assert list(kind.config.secrets("config")) == ["config.rows.value", "config.keys"]
 
 
 def test_metadata_that_is_none_is_an_answer_that_cannot_be_read():

@@ -81,6 +81,7 @@ def test_a_difference_is_told_with_both_values(wanted, now, difference):
         pytest.param({"p": Secret("x")}, {}, id="a secret that is not shown"),
         pytest.param({"p": "plain"}, {"p": MASK}, id="what only Fivetran takes for a secret"),
         pytest.param({"p": Secret(MASK)}, {"p": MASK}, id="not even stars and stars are the same"),
+        pytest.param({"p": Secret("12345")}, {"p": MASK}, id="a secret in digits"),
         pytest.param({"p": "abcd"}, {"p": "ab****"}, id="a part of it is shown"),
     ],
 )
@@ -94,6 +95,18 @@ def test_a_masked_field_hides_no_difference_beside_it():
     differences, unknown = told(described(config=wanted), found(config=now))
     assert differences == ["config.rows.1.key: 'old' -> 'new'"]
     assert unknown == ["config.rows.0.value", "config.rows.1.value"]
+
+
+def test_what_holds_a_secret_and_is_not_shown_cannot_be_compared():
+    wanted = {"rows": [{"key": "k", "value": Secret("x")}]}
+    assert told(described(config=wanted), found()) == ([], ["config.rows.0.key", "config.rows.0.value"])
+
+
+def test_beside_a_borrowed_text_what_fivetran_shows_is_hidden_too():
+    [difference] = compare(
+        described(config={"users": ["me", Secret("x")]}), found(config={"users": ["a", "b", "c"]})
+    ).differences
+    assert difference.to_json() == {"field": "config.users", "now": "***", "wanted": ["me", "***"]}
 
 
 def test_nothing_of_the_auth_section_can_be_compared():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from airflow_provider_fivetran.core.connector_types import ConnectorType
 from airflow_provider_fivetran.core.ensuring import SetupOrder, ensure, remove
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
@@ -19,7 +20,9 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnauthorized,
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
+    FivetranWrongDescription,
 )
+from airflow_provider_fivetran.core.secret import Secret
 from airflow_provider_fivetran.core.setups import Description, Setup
 from scripted import Fivetran
 
@@ -119,6 +122,26 @@ def test_a_refusal_while_somebody_else_makes_it_is_none(refusal):
         "changed",
         ["config.host: 'theirs' -> 'db'"],
     )
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"pat": "open"}, "config.pat"),
+        ({"pat": 12345}, "config.pat"),
+        ({"rows": [{"name": "a", "value": Secret("x")}, {"value": "open"}]}, "config.rows.1.value"),
+    ],
+)
+def test_a_secret_that_is_written_down_is_refused_wherever_it_stands(config, field):
+    secret = {"type": "string", "format": "password"}
+    rows = {"type": "array", "items": {"properties": {"name": {"type": "string"}, "value": secret}}}
+    kind = ConnectorType.from_json(
+        {"id": "postgres", "config": {"properties": {"pat": secret, "rows": rows}}}
+    )
+    fivetran = Fivetran(find=[[MADE]], kind=kind)
+    with pytest.raises(FivetranWrongDescription, match=f"{field} is a secret"):
+        drive(fivetran, replace(WANTED, config=config))
+    assert methods(fivetran) == ["GET", "GET"]
 
 
 def test_any_other_refusal_is_an_error():
