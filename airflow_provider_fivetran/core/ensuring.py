@@ -310,7 +310,10 @@ class _Ensuring:
                 return self._outcome
             now = yield from self._send(now, {"paused": False})
             is_new = self._outcome.action == "created"
-            self._outcome = replace(self._outcome, action="created" if is_new else "changed", setup=now)
+            left = tuple(d for d in compare(self._wanted, now).differences if d.field == "paused")
+            self._outcome = replace(
+                self._outcome, action="created" if is_new else "changed", setup=now, left=left
+            )
         return self._outcome
 
     def _insist(self, now: Setup) -> Procedure[Setup]:

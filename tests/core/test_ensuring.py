@@ -195,6 +195,14 @@ def test_pausing_comes_with_the_change_and_letting_go_after_it():
     assert second.endswith('{"paused": false, "run_setup_tests": false}')
 
 
+@pytest.mark.parametrize("found", [(), [MADE]])
+def test_one_that_stays_paused_is_not_as_described(found):
+    fivetran = Fivetran(find=[found], kind=NO_TYPE, create=MADE, change=MADE)
+    outcome = drive(fivetran, replace(WANTED, paused=False))
+    assert isinstance(outcome.failure, FivetranNotAsDescribed)
+    assert "still shows paused: True -> False" in str(outcome.failure)
+
+
 @pytest.mark.parametrize(
     ("state", "described", "policy", "person", "tested"),
     [
