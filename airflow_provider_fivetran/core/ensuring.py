@@ -344,7 +344,9 @@ class _Ensuring:
         )
 
     def _test(self, now: Setup) -> Procedure[tuple[Setup, tuple[SetupTest, ...]]]:
-        tested = (yield from ask(run_setup_tests(now.connection.id, trust=self._order.trust))).value
+        # Asked for until they were run: the next try sees no difference any more that would call for them.
+        call = run_setup_tests(now.connection.id, trust=self._order.trust)
+        tested = (yield from ask_patiently(call, self._clock, patience=PATIENCE)).value
         for test in tested.setup_tests:
             if test.has_failed or test.status == "warning":
                 yield Note(f"{self._wanted.name}: setup test {test.status}: {test}", is_warning=True)

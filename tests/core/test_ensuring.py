@@ -225,6 +225,16 @@ def test_setup_tests_run_when_they_are_needed(state, described, policy, person, 
     assert any(request.startswith("POST c/test") for request in fivetran.requests) == tested
 
 
+@pytest.mark.parametrize(
+    "error", [LOST, FivetranServerError("oops", status=503), FivetranRateLimited("slow")]
+)
+def test_after_a_change_setup_tests_are_asked_for_until_they_were_run(error):
+    old = shown(config={"host": "old"})
+    fivetran = Fivetran(find=[[old]], kind=NO_TYPE, change=MADE, test=[error, MADE.connection])
+    assert drive(fivetran, setup_tests="when_needed").is_tested
+    assert methods(fivetran) == ["GET", "GET", "PATCH", "POST", "POST"]
+
+
 def test_an_outage_is_waited_out_for_two_minutes():
     fivetran = Fivetran(find=[LOST, LOST, [MADE]], kind=NO_TYPE)
     assert drive(fivetran).action == "unchanged"
