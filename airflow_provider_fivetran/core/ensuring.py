@@ -138,7 +138,8 @@ def create_once(wanted: Description, body: Mapping[str, Any], clock: Clock) -> P
     The request is sent once. Where its answer is lost, the list tells whether it took; where it is refused, whether
     somebody else was faster. Somebody who was as fast is seen at once, before either of the two syncs anything.
 
-    :raises FivetranLookupError: somebody else has created one of this name in the same moment.
+    :raises FivetranLookupError: somebody else has created one of this name in the same moment, or Fivetran has
+        given it another name.
     :raises FivetranError: (one of its kinds) it was refused; or its answer was lost, and no connection shows itself
         within a minute. Doing it again begins with a look, and so cannot create a second one.
     """
@@ -157,6 +158,7 @@ def create_once(wanted: Description, body: Mapping[str, Any], clock: Clock) -> P
         yield Note(f"{wanted.name}: somebody else has created it as {theirs.connection.id} meanwhile")
         return theirs, False
     else:
+        _check_name(wanted, made)
         yield from find(wanted.group_id, wanted.name, clock)  # is it the only one?
         return made, True
     yield Note(f"{wanted.name}: looking whether it was created, for no answer told: {lost}", is_warning=True)
@@ -166,6 +168,18 @@ def create_once(wanted: Description, body: Mapping[str, Any], clock: Clock) -> P
         if found is not None:
             return found, True
     raise lost
+
+
+def _check_name(wanted: Description, made: Setup) -> None:
+    """What has another name would not be found again, and be created once more by each run."""
+    named, id_, link = made.connection.schema, made.connection.id, made.connection.link
+    if named != wanted.name:
+        raise FivetranLookupError(
+            f"{wanted.name!r} was created as {id_}, but Fivetran calls it {named!r}, by which no run would "
+            f"find it. It is paused. Delete it, or call it {named!r} here too. {link}",
+            connection_id=id_,
+            link=link,
+        )
 
 
 class _Ensuring:

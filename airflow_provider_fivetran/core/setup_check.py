@@ -45,7 +45,7 @@ def checked(
     """
     kind = (yield from _type_of(wanted.service, clock)) if by_metadata else None
     naming = kind.named(wanted.name) if kind is not None else {"schema": wanted.name}
-    mistakes = [*_misnamed(wanted), *_open_secrets(wanted, kind)]
+    mistakes = [*_misnamed(wanted, for_creation=for_creation), *_open_secrets(wanted, kind)]
     if for_creation and not wanted.config.keys() & set(NAMING):
         wanted = replace(wanted, config={**naming, **wanted.config})
     if kind is not None:
@@ -89,13 +89,16 @@ def _known_types() -> Procedure[list[str]]:
         return []
 
 
-def _misnamed(wanted: Description) -> Iterator[str]:
-    """What in the configuration gives another name than the one by which the connection is found."""
+def _misnamed(wanted: Description, *, for_creation: bool) -> Iterator[str]:
+    """What in the configuration gives another name than the one by which the connection is found.
+
+    One that was found may be described by the name that it was found by.
+    """
     config = wanted.config
     first = config.get("schema_prefix", config.get("schema"))
     second = config.get("table", config.get("table_group_name"))
-    if first is not None and wanted.name not in {first, f"{first}.{second}"}:
-        named = first if second is None else f"{first}.{second}"
+    named = first if second is None else f"{first}.{second}"
+    if first is not None and wanted.name != named and (for_creation or wanted.name != first):
         yield f"its config names it {named!r}, and not {wanted.name!r}"
 
 

@@ -144,6 +144,21 @@ def test_a_secret_that_is_written_down_is_refused_wherever_it_stands(config, fie
     assert methods(fivetran) == ["GET", "GET"]
 
 
+def test_one_that_gets_another_name_is_told_for_it_would_be_made_again_and_again():
+    fivetran = Fivetran(find=(), kind=NO_TYPE, create=shown(schema="Shop"))
+    with pytest.raises(FivetranLookupError, match="'shop' was created as c, but Fivetran calls it 'Shop'"):
+        drive(fivetran)
+
+
+def test_a_table_in_the_config_is_a_part_of_the_name():
+    wanted = replace(WANTED, config={"schema": "shop", "table": "orders"})
+    fivetran = Fivetran(find=(), kind=NO_TYPE)
+    with pytest.raises(FivetranWrongDescription, match=r"its config names it 'shop\.orders', and not 'shop'"):
+        drive(fivetran, wanted)
+    assert methods(fivetran) == ["GET", "GET"]
+    assert drive(Fivetran(find=[[MADE]], kind=NO_TYPE), wanted).action == "unchanged"
+
+
 def test_any_other_refusal_is_an_error():
     with pytest.raises(FivetranApiError, match="exists"):
         drive(Fivetran(find=(), kind=NO_TYPE, create=TAKEN))
