@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SchemaTask"]
 
+_DESCRIBING = ("schemas", "schema_change_handling")
+
 
 class SchemaTask:
     """A task about the schema configuration of one connection. Importing it loads no hook."""
@@ -55,6 +57,7 @@ class SchemaTask:
     fivetran_conn_id: str
     fivetran_retry_limit: int
     fivetran_retry_delay: float
+    _described_by: tuple[str, ...] = ()
 
     def _check_arguments(self) -> None:
         """Check what can be checked when the DAG is parsed."""
@@ -68,10 +71,20 @@ class SchemaTask:
             check_choice(name, getattr(self, name), allowed)
 
     def _check_description(self) -> None:
+        # Which of the two are given is decided here for good: a template may make nothing of them.
+        self._described_by = tuple(name for name in _DESCRIBING if getattr(self, name) is not None)
         if is_known(self.schemas) and is_known(self.schema_change_handling):
             from airflow_provider_fivetran.core.schema_description import read_description  # noqa: PLC0415
 
             read_description(self.schemas, self.schema_change_handling)
+
+    def _check_found(self) -> None:
+        """Check, when the task runs, that templates have found what describes it."""
+        for name in self._described_by:
+            if getattr(self, name) is None:
+                raise ValueError(
+                    f"{name} is None: did its template, or the task it comes from, find no value?"
+                )
 
     # What runs a task is imported when it runs: a DAG file is parsed over and over.
 

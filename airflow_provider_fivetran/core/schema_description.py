@@ -99,10 +99,9 @@ def read_description(schemas: object, change_handling: object = None) -> SchemaD
     if change_handling is not None and change_handling not in get_args(SchemaChangeHandling):
         _refuse("schema_change_handling", change_handling, _listed(get_args(SchemaChangeHandling)))
     read = None if schemas is None else _read_schemas(_from_text("schemas", schemas), _Strict())
-    if not read and change_handling is None:
-        raise ValueError(
-            f"schemas is {schemas!r} and schema_change_handling is not given: nothing is described"
-        )
+    if not read and (schemas is not None or change_handling is None):
+        also = " and schema_change_handling is not given" if change_handling is None else ""
+        raise ValueError(f"schemas is {schemas!r}{also}: nothing is described")
     return SchemaDescription(change_handling=_text(change_handling), schemas=read)
 
 

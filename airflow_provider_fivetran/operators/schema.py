@@ -116,6 +116,7 @@ class FivetranSchemaOperator(SchemaTask, BaseOperator):
         """Look what there is, and change what differs."""
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
+        self._check_found()
         with failing_at_once_when_pointless(), self._hook() as hook:
             changes = hook.ensure_schema_config(
                 self._find(context, hook),

@@ -109,27 +109,24 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
         self.fivetran_conn_id = fivetran_conn_id
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay
-        # Decided here for good: a template may make nothing of them.
-        self._is_described = schemas is not None or schema_change_handling is not None
-        self._reads_columns = columns_of is not None
+        self._reads_columns = columns_of is not None  # for good: a template may make nothing of it
         self._check_arguments()
         if self._reads_columns and is_known(columns_of):
             scope_of(columns_of, "columns_of")
-        if self._is_described:
+        if schemas is not None or schema_change_handling is not None:
             self._check_description()
 
     def execute(self, context: Context) -> int:
         """Look once, and compare."""
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
-        if self._is_described and self.schemas is None and self.schema_change_handling is None:
-            raise ValueError("schemas is None: did its template, or the task it comes from, find no value?")
+        self._check_found()
         with failing_at_once_when_pointless(), self._hook() as hook:
             report = hook.check_schema_drift(
                 self._find(context, hook),
                 self.schemas,
                 schema_change_handling=self.schema_change_handling,  # type: ignore[arg-type]  # checked there
-                earlier=None if self._is_described else self._seen_before(context),
+                earlier=None if self._described_by else self._seen_before(context),
                 columns_of=scope_of(self.columns_of, "columns_of") if self._reads_columns else None,
                 reload=self.reload,
                 reload_timeout=self.reload_timeout,

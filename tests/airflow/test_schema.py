@@ -271,10 +271,11 @@ class TestArguments:
         assert source(shop).schemas["shop"].tables["orders"].sync_mode == "HISTORY"
 
     @pytest.mark.parametrize("found", [None, {}, "x"])
-    def test_a_template_that_finds_nothing_changes_nothing(self, shop, found):
+    @pytest.mark.parametrize("others", [{}, {"schema_change_handling": "BLOCK_ALL", "others": "disable"}])
+    def test_a_template_that_finds_nothing_changes_nothing(self, shop, found, others):
         def render():
             with DAG("d", schedule=None, start_date=START, render_template_as_native_obj=True) as dag:
-                task = make(schemas="{{ wanted }}", fivetran_conn_id=shop.conn_id)
+                task = make(schemas="{{ wanted }}", fivetran_conn_id=shop.conn_id, **others)
             task.render_template_fields({"wanted": found}, dag.get_template_env())
             return task
 

@@ -176,12 +176,16 @@ class TestFromADescription:
         left = green(check(schemas=AS_IT_IS)).xcom("fivetran_schema")
         assert green(check(**left)).value == 0
 
-    @pytest.mark.parametrize("name", ["schemas", "columns_of"])
-    def test_a_template_that_finds_nothing_is_not_taken_for_nothing_given(self, shop, name):
+    @pytest.mark.parametrize("name", ["schemas", "columns_of", "schema_change_handling"])
+    @pytest.mark.parametrize("beside", [{}, {"schemas": AS_IT_IS, "schema_change_handling": "ALLOW_ALL"}])
+    def test_a_template_that_finds_nothing_is_not_taken_for_nothing_given(self, shop, name, beside):
         def render():
             with DAG("d", schedule=None, start_date=START, render_template_as_native_obj=True) as dag:
                 task = FivetranSchemaDriftOperator(
-                    task_id="task", connector_id=ID, **{name: "{{ wanted }}"}, fivetran_conn_id=shop.conn_id
+                    task_id="task",
+                    connector_id=ID,
+                    fivetran_conn_id=shop.conn_id,
+                    **beside | {name: "{{ wanted }}"},
                 )
             task.render_template_fields({"wanted": None}, dag.get_template_env())
             return task

@@ -203,3 +203,10 @@ def test_a_table_that_is_gone_is_not_left_for_the_next_run():
         "schema_change_handling": "ALLOW_ALL",
         "schemas": {"s": {"enabled": True, "tables": {"kept": {"enabled": True, "columns": {"x": False}}}}},
     }
+
+
+@pytest.mark.parametrize("schemas", [{}, [], "{}"])
+@pytest.mark.parametrize("handling", [None, "BLOCK_ALL"])
+def test_no_schemas_are_no_description_of_none(schemas, handling):
+    with pytest.raises(ValueError, match="nothing is described"):
+        read_description(schemas, handling)
