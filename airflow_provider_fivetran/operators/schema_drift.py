@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -11,7 +12,7 @@ from airflow_provider_fivetran.core.policies import WhenDrifted
 from airflow_provider_fivetran.schema_task import SchemaTask
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
@@ -122,11 +123,12 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
 
         self._check_found()
         with failing_at_once_when_pointless(), self._hook() as hook:
+            connection_id = self._find(context, hook)
             report = hook.check_schema_drift(
-                self._find(context, hook),
+                connection_id,
                 self.schemas,
                 schema_change_handling=self.schema_change_handling,  # type: ignore[arg-type]  # checked there
-                earlier=None if self._described_by else self._seen_before(context),
+                earlier=None if self._described_by else self._seen_before(context, connection_id),
                 columns_of=scope_of(self.columns_of, "columns_of") if self._reads_columns else None,
                 reload=self.reload,
                 reload_timeout=self.reload_timeout,
@@ -136,12 +138,26 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
             )
             return self._conclude(context, report)
 
-    def _seen_before(self, context: Context) -> Any:
-        """What the run before has left: Airflow has emptied this run's own XComs, also before a retry."""
+    def _seen_before(self, context: Context, connection_id: str) -> Any:
+        """What the run before has left, if it was about this connection.
+
+        Airflow has emptied this run's own XComs, also before a retry.
+        """
         ti = context["ti"]
-        return ti.xcom_pull(
-            task_ids=ti.task_id, key=SCHEMA_XCOM, map_indexes=ti.map_index, include_prior_dates=True
-        )
+
+        def left(key: str) -> Any:
+            return ti.xcom_pull(
+                task_ids=ti.task_id, key=key, map_indexes=ti.map_index, include_prior_dates=True
+            )
+
+        found = left(DRIFT_XCOM)
+        about = found.get("connection_id") if isinstance(found, Mapping) else None
+        if about not in {None, connection_id}:
+            self.log.warning(
+                "The run before has looked at %s, with which %s is not compared", about, connection_id
+            )
+            return None
+        return left(SCHEMA_XCOM)
 
     def _conclude(self, context: Context, report: DriftReport) -> int:
         ti = context["ti"]

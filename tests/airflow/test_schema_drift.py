@@ -30,14 +30,14 @@ def check(shop):
     """Run the check, each time as the next run of its DAG; it changes nothing."""
     left = {}
 
-    def run(**arguments) -> Story:
+    def run(connector_id=ID, **arguments) -> Story:
         story = Story(shop)
         story.ti.before = dict(left)
         shop.tell(
             story,
             lambda: FivetranSchemaDriftOperator(
                 task_id="task",
-                connector_id=ID,
+                connector_id=connector_id,
                 fivetran_conn_id=shop.conn_id,
                 fivetran_retry_delay=0.01,
                 **arguments,
@@ -101,6 +101,14 @@ class TestFromRunToRun:
         assert story.xcom("fivetran_link") in str(story.error)
         assert texts(story, "failures") == ["the table 'logs' in 'shop' is not enabled, and was before"]
         green(check())
+
+    def test_another_connection_is_not_compared_with(self, shop, check, said):
+        shop.sim.add_connection("another", schema="web", source_tables={"web": {"hits": ["id"]}})
+        check()
+        story = green(check(connector_id="another"))
+        assert (story.value, story.xcom("fivetran_schema_drift")["compared_with"]) == (0, "nothing")
+        assert "The run before has looked at" in said()
+        green(check(connector_id="another"))
 
     def test_what_is_new_is_reported_and_what_is_gone_fails_as_fivetran_learns_of_it(self, shop, check, said):
         source(shop).handling = "BLOCK_ALL"
