@@ -29,6 +29,7 @@ LONGEST_SHOWN = 200
 # Fivetran writes six of them; a text of which it shows a part is hidden too.
 _MASK = re.compile(r"\*{3}")
 _LACKING = object()
+_TRUTHS_OF_TEMPLATES = ("True", "False")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,11 @@ def _same_items(wanted: list[Any] | tuple[Any, ...], now: list[Any]) -> bool:
 
 
 def _plain(value: Any) -> str:
-    """A value so written that 5432 and "5432", and true and "true", are the same."""
-    if isinstance(value, bool):
+    """A value so written that 5432, 5432.0 and "5432", and true, "true" and "True", are the same."""
+    if isinstance(value, bool) or value in _TRUTHS_OF_TEMPLATES:
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return repr(value) if isinstance(value, Mapping | list | tuple) or value is None else str(value)
 
 

@@ -34,7 +34,9 @@ def told(wanted, now):
             {"host": "db"}, {"host": "db", "port": 1}, id="what is not described is nobody's business"
         ),
         pytest.param({"port": 5432}, {"port": "5432"}, id="a number and its text"),
+        pytest.param({"ratio": 5.0}, {"ratio": 5}, id="a number and the same with a fraction"),
         pytest.param({"tls": True}, {"tls": "true"}, id="a truth and its text"),
+        pytest.param({"tls": "True"}, {"tls": True}, id="a truth that a template has written"),
         pytest.param({"accounts": ["b", "a"]}, {"accounts": ["a", "b"]}, id="a list in another order"),
         pytest.param({"user": None}, {}, id="unset, and not shown"),
         pytest.param({"schema_prefix": "shop"}, {}, id="what names it is its schema"),
