@@ -77,9 +77,10 @@ class AccountCalls:
     def remove_user_from_group(self, group_id: str, user_id: str) -> None:
         """Remove a user from a group (``DELETE /v1/groups/{id}/users/{userId}``).
 
-        :raises FivetranNotFound: the user does not exist.
+        :raises FivetranNotFound: the group does not exist, or the user is not in it.
         """
-        self.get_user(user_id)
+        if user_id not in {user.id for user in self.list_group_users(group_id)}:
+            raise FivetranNotFound(f"the group {group_id!r} has no user {user_id!r}")
         self._delete(account_endpoints.remove_user_from_group(group_id, user_id))
 
     # --- users ------------------------------------------------------------------------------------------------

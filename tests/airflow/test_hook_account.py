@@ -160,6 +160,12 @@ class TestGroups:
         hook.remove_user_from_group("sim_group", mate.id)
         assert hook.list_group_users("sim_group") == ()
 
+    @pytest.mark.parametrize(("group_id", "words"), [("absent", "404"), ("sim_group", "has no user")])
+    def test_a_user_who_is_not_in_the_group_cannot_leave_it(self, blocking, hook, mate, group_id, words):
+        with pytest.raises(FivetranNotFound, match=words):
+            hook.remove_user_from_group(group_id, mate.id)
+        assert blocking.sim.count("DELETE") == 0
+
     def test_roles_are_listed_with_what_they_are_about(self, hook):
         roles = {role.name: role for role in hook.list_roles()}
         assert roles["Manage Connection"].scope == ("CONNECTOR",)
