@@ -27,6 +27,7 @@ from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from stories import CONNECTION, ID, IS_AIRFLOW_2, TaskInstance, eventually, execute
 
 SYNCS = [{"resource_type": "CONNECTOR", "access_level": "MANAGE"}]
+USERS = {"resource_type": "USER", "access_level": "MANAGE"}
 OLD = {"main": "needle-old-main", "spare": "needle-old-spare"}
 
 
@@ -383,6 +384,22 @@ class TestWhatIsNoPair:
         for _ in range(2):
             pair.sim.add_system_key("loader_main_spare")
         self.refused(pair, "more than one system key named 'loader_main_spare'")
+
+    def test_a_key_of_the_name_of_a_spare_one_that_may_do_more_is_not_taken(self, pair):
+        pair.sim.system_keys.remove("spare")
+        pair.declare(pair.spare, "", "")
+        pair.sim.add_system_key("loader_main_spare", permissions=[*SYNCS, USERS])
+        self.refused(pair, "'loader_main_spare' as the second key would be, but has other permissions than")
+
+    def test_a_key_of_the_name_of_a_spare_one_that_somebody_uses_is_not_taken(self, pair):
+        pair.sim.system_keys.remove("spare")
+        pair.sim.add_system_key("loader_main_spare", key="ft_other", secret="in use", permissions=SYNCS)
+        pair.declare(pair.spare, "ft_other", "in use")
+        assert pair.works(pair.spare)
+        pair.declare(pair.spare, "", "")
+        self.refused(
+            pair, "'loader_main_spare' as the second key would be, but was used at 20.*somebody has it"
+        )
 
     def test_a_store_that_cannot_store_is_found_out_first(self, pair):
         class Closed:
