@@ -9,6 +9,7 @@ called again with the same.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -57,12 +58,17 @@ class AirflowConnections:
 
         with self._session() as session:
             stored = self._asked(session, "GET", conn_id).json().get("login")
+        variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+        if variable in os.environ:  # most often with the same login: rotating leaves that as it is
+            raise FivetranKeyNotUsable(
+                f"Airflow connection {conn_id!r} is in the environment variable {variable}, which hides what is "
+                "stored in Airflow's database: remove it from the workers"
+            )
         seen = BaseHook.get_connection(conn_id).login
         if (stored or None) != (seen or None):
             raise FivetranKeyNotUsable(
                 f"Airflow connection {conn_id!r} has another login in Airflow's database than tasks are given: "
-                "an environment variable (AIRFLOW_CONN_...) or a secrets backend hides it, so what is stored in the "
-                "database would not be read"
+                "a secrets backend hides it, so what is stored in the database would not be read"
             )
 
     def __call__(self, conn_id: str, login: str, password: str) -> None:

@@ -127,11 +127,31 @@ def test_the_address_may_come_from_the_setting(api, connections, store, monkeypa
     assert BaseHook.get_connection("kept").password == "d"
 
 
-def test_what_hides_the_stored_connection_is_found_out_first(connections, store, monkeypatch):
+@pytest.mark.parametrize("login", ["a", "c"])
+def test_a_variable_that_hides_the_stored_connection_is_found_out_first(
+    connections, store, monkeypatch, login
+):
     connections("hidden", conn_type="fivetran", login="a", password="b")
     monkeypatch.setenv(
-        "AIRFLOW_CONN_HIDDEN", json.dumps({"conn_type": "fivetran", "login": "c", "password": "d"})
+        "AIRFLOW_CONN_HIDDEN", json.dumps({"conn_type": "fivetran", "login": login, "password": "d"})
     )
+    with pytest.raises(
+        FivetranKeyNotUsable, match="'hidden' is in the environment variable AIRFLOW_CONN_HID"
+    ):
+        store().check("hidden")
+
+
+def test_a_backend_that_hides_the_stored_connection_is_found_out_first(connections, store, monkeypatch):
+    connections("hidden", conn_type="fivetran", login="a", password="b")
+    the_stored_one = BaseHook.get_connection
+
+    def get_connection(conn_id):
+        conn = the_stored_one(conn_id)
+        if conn_id == "hidden":
+            conn.login = "c"
+        return conn
+
+    monkeypatch.setattr(BaseHook, "get_connection", get_connection)
     with pytest.raises(FivetranKeyNotUsable, match="'hidden' has another login in Airflow's database"):
         store().check("hidden")
 
