@@ -103,14 +103,17 @@ class AirflowConnections:
             raise FivetranKeyNotUsable(f"Airflow connection {self.airflow_conn_id!r}: {error}") from None
         session = requests.Session()
         session.trust_env = self._address.startswith("https://")
-        answer = session.post(
-            f"{self._address}/auth/token",
+        answer = self._sent(
+            session,
+            "POST",
+            "/auth/token",
             json={"username": user.login, "password": user.password},
-            timeout=TIMEOUT,
-            allow_redirects=False,
         )
-        self._require(answer, CREATED, f"gave no token to the user of connection {self.airflow_conn_id!r}")
-        token = answer.json()["access_token"]
+        no_token = f"gave no token to the user of connection {self.airflow_conn_id!r}"
+        self._require(answer, CREATED, no_token)
+        token = answer.json().get("access_token")
+        if not token:
+            raise FivetranKeyNotUsable(f"Airflow at {self._address} {no_token}: its answer has none")
         mask_secret(token)
         session.headers["Authorization"] = f"Bearer {token}"
         return session
@@ -118,15 +121,23 @@ class AirflowConnections:
     def _asked(
         self, session: requests.Session, method: str, conn_id: str, **options: Any
     ) -> requests.Response:
-        answer = session.request(
-            method,
-            f"{self._address}/api/v2/connections/{quote(conn_id, safe='')}",
-            timeout=TIMEOUT,
-            allow_redirects=False,
-            **options,
-        )
+        answer = self._sent(session, method, f"/api/v2/connections/{quote(conn_id, safe='')}", **options)
         self._require(answer, 200, f"did not take {method} of the connection {conn_id!r}")
         return answer
+
+    def _sent(self, session: requests.Session, method: str, path: str, **options: Any) -> requests.Response:
+        import requests
+
+        from airflow_provider_fivetran.core.errors import FivetranKeyNotStored  # noqa: PLC0415
+
+        try:
+            return session.request(
+                method, f"{self._address}{path}", timeout=TIMEOUT, allow_redirects=False, **options
+            )
+        except requests.RequestException as error:
+            why = f"Airflow at {self._address} gave no answer to {method} {path}: {type(error).__name__}"
+        # Out of the except clause, for the error has the request with its body.
+        raise FivetranKeyNotStored(why)
 
     def _require(self, answer: requests.Response, status: int, what: str) -> None:
         """Refuse any other answer. Its text is not shown: of a body that it refuses Airflow repeats every value."""

@@ -199,6 +199,22 @@ def test_an_airflow_that_fails_for_now_is_left_to_a_retry(store):
         store(host=server.url).check("kept")
 
 
+@pytest.mark.parametrize("use", [lambda a: a.check("kept"), lambda a: a("kept", "key", "needle-of-a-secret")])
+def test_an_airflow_that_cannot_be_reached_is_left_to_a_retry(store, use):
+    with pytest.raises(FivetranKeyNotStored, match="gave no answer to POST /auth/token") as failed:
+        use(store(host=f"http://127.0.0.1:{free_port()}"))
+    assert failed.value.__context__ is None
+
+
+def test_an_answer_without_a_token_is_no_airflow(store):
+    body = {"detail": "created"}
+    with (
+        RawServer(lambda _: http(201, body, Content_Type="application/json")).running() as server,
+        pytest.raises(FivetranKeyNotUsable, match=r"gave no token.*its answer has none"),
+    ):
+        store(host=server.url).check("kept")
+
+
 def test_a_pair_in_the_database_is_rotated(connections, store, monkeypatch):
     simulator = Simulator()
     with simulator.serving() as url:
