@@ -188,6 +188,15 @@ def test_garbage_is_unexpected_and_shown_in_part(body):
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize("begin", [b"", b" \n"])
+def test_a_new_secret_in_an_answer_that_breaks_off_is_not_shown(begin):
+    with pytest.raises(
+        errors.FivetranUnexpectedAnswer, match=r"not with JSON: .* bytes that begin like"
+    ) as caught:
+        read(body=begin + b'{"code": "Success", "data": {"secret": "needle-of-a-sec')
+    assert "needle" not in str(caught.value)
+
+
 @pytest.mark.parametrize("data", ["text", 5, True, [], [{}]])
 def test_data_of_another_shape_are_unexpected(data):
     with pytest.raises(errors.FivetranUnexpectedAnswer, match="'data' where an object"):
