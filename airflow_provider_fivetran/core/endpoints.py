@@ -69,7 +69,7 @@ def _nothing(_data: Mapping[str, Any]) -> None:
 
 def _part(value: str) -> str:
     """One part of a path, so encoded that it stays one part whatever it holds."""
-    if value in {"", ".", ".."}:
+    if not isinstance(value, str) or value in {"", ".", ".."}:
         raise ValueError(f"{value!r} cannot be an id")
     return quote(value, safe="")
 

@@ -162,7 +162,7 @@ def test_a_call_about_a_connection_knows_which():
 
 
 @pytest.mark.parametrize("make", OF_ONE)
-@pytest.mark.parametrize("wrong", ["", ".", ".."])
+@pytest.mark.parametrize("wrong", ["", ".", "..", None, 5, ["c"]])
 def test_what_cannot_be_an_id_is_refused(make, wrong):
     with pytest.raises(ValueError, match="cannot be an id"):
         make(wrong)
