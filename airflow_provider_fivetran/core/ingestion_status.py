@@ -60,7 +60,7 @@ def with_history(row: Row, entries: Sequence[SyncHistoryEntry]) -> Row:
         "mean_seconds": _mean([seconds_of(entry) for entry in entries if entry.is_success]),
         "load_mb": _sum([entry.volume_mb.get("load") for entry in entries]),
     }
-    newest = max(entries, key=_end, default=None)
+    newest = max(entries, key=_begin, default=None)
     if newest is None or _is_older(newest, row):
         return row | found
     return row | found | _by_entry(newest)
@@ -125,6 +125,11 @@ def _word(entry: SyncHistoryEntry) -> str:
         "running": entry.is_running,
     }
     return next((word for word, is_so in words.items() if is_so), entry.status)
+
+
+def _begin(entry: SyncHistoryEntry) -> datetime:
+    """When it began, for which one stands after another: one that was broken off may never get an end."""
+    return entry.started_at or _end(entry)
 
 
 def _end(entry: SyncHistoryEntry) -> datetime:

@@ -81,6 +81,19 @@ def test_a_sync_that_runs_is_newer_than_all_that_ended():
     assert (row["last_status"], row["last_sync_id"], row["last_seconds"]) == ("running", "runs", None)
 
 
+@pytest.mark.parametrize("word", ["incomplete", "rescheduled", "a_word_of_tomorrow"])
+def test_a_sync_without_an_end_is_not_newer_than_those_that_began_later(word):
+    entries = [entry(word, -900, None, "endless"), entry("completed", -90, -80, "newest")]
+    for shown in (entries, entries[::-1]):
+        row = with_history(listed(succeeded_at=at(-80)), shown)
+        assert (row["last_status"], row["last_sync_id"]) == ("succeeded", "newest")
+
+
+def test_a_sync_that_has_not_begun_is_the_newest():
+    entries = [entry("completed", -90, -80), entry("queued", None, None, "waits")]
+    assert with_history(listed(succeeded_at=at(-80)), entries)["last_sync_id"] == "waits"
+
+
 def test_a_sync_that_the_list_shows_running_and_the_history_not_yet_runs():
     row = with_history(listed("syncing"), [entry("completed", -90, -80)])
     assert (row["last_status"], row["last_sync_id"], row["syncs"]) == ("running", None, 1)
