@@ -131,7 +131,8 @@ class Snapshots:
         memory, begun_at = Memory(most_bytes), utcnow()
         progress = self.carry_out(take_snapshot(plan, memory, utcnow, Progress()))
         rows = {table: len(found) for table, found in memory.tables.items()}
-        return {**_summary(plan, progress, begun_at, rows), "tables": memory.tables}
+        tables = {table: [] for table in plan.tables} | memory.tables
+        return {**_summary(plan, progress, begun_at, rows), "tables": tables}
 
 
 def _summary(plan: Plan, progress: Progress, begun_at: datetime, rows: Mapping[str, int]) -> dict[str, Any]:

@@ -100,6 +100,10 @@ class TestHook:
         assert json.loads(json.dumps(taken)) == taken
         assert "target" not in taken
 
+    def test_without_a_target_a_table_without_rows_is_an_empty_list(self, hook):
+        taken = hook.take_snapshot(tables=["latest_status", "syncs"])
+        assert taken["tables"] == {"syncs": [], "latest_status": []}
+
     def test_without_a_target_it_is_refused_as_soon_as_it_is_too_large(self, blocking, hook):
         fill(blocking, 300)
         with pytest.raises(FivetranSnapshotTooLarge, match="give it a target such as 's3://bucket/folder'"):
