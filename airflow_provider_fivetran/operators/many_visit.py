@@ -66,6 +66,7 @@ class ManyVisit:
         self._desks = Desks(context)
         self._notes: Notes[Plan] = Notes(context, task.retries, Plan.from_json)
         self._plan = Plan(ids=())
+        self._is_first = True
         self._results: dict[str, Result] = {}
         self._starts = Starts(hook, task.each(), self._desks, most=task.max_parallel, on_end=self._end)
 
@@ -88,9 +89,8 @@ class ManyVisit:
             return self._conclude()
         self._notes.keep_before_a_change(self._plan)
         self._results = {name: Result(connection_id=name, status=WAITING) for name in self._plan.ids}
-        self._starts.queue.extend(self._plan.ids)
         log.info("%d connections to sync, at most %d at once", len(self._plan.ids), self._task.max_parallel)
-        return self._go_on(())
+        return self._go_on(self._divide())
 
     def resume(self, event: object) -> list[str]:
         """Go on when the trigger has sent its event."""
@@ -129,6 +129,7 @@ class ManyVisit:
     def _planned(self) -> Plan:
         now, request = utcnow(), self._task.request()
         recalled = self._notes.recall()
+        self._is_first = recalled is None
         if recalled is not None:
             plan = recalled.memo
             again = recalled.cleared or plan.request != request or (plan.is_done and recalled.by_this_try)
@@ -148,6 +149,22 @@ class ManyVisit:
 
     def _is_unfinished(self, name: str) -> bool:
         return self._starts.visit(name).is_unfinished()
+
+    def _divide(self) -> list[tuple[str, Callable[[OneVisit], Step]]]:
+        """Let wait for their turn those that no earlier try has started. The others need no room: they have it."""
+        if self._is_first:
+            self._starts.queue.extend(self._plan.ids)
+            return []
+        is_late = utcnow() >= self._deadline
+        jobs: list[tuple[str, Callable[[OneVisit], Step]]] = []
+        for name in self._plan.ids:
+            left = self._starts.visit(name).left_by_earlier_try()
+            if left == "nothing" or (left == "changes" and not is_late):
+                self._starts.queue.append(name)
+            else:
+                begin = left == "good_end" or not is_late
+                jobs.append((name, OneVisit.start if begin else self._out_of_time))
+        return jobs
 
     def _find_state(self) -> None:
         """Take up what this try has left when it was deferred."""
@@ -178,15 +195,22 @@ class ManyVisit:
         return self._conclude()
 
     def _end_at_the_deadline(self, running: list[str]) -> list[str]:
-        error = FivetranSyncTimeout(
-            f"the time for all syncs of this task, {in_words(self._task.limit)}, is over"
-        )
+        error = self._time_is_over
         self._starts.ending, self._starts.waits = self._starts.waits, {}
         self._cut_off(running, error, out_of_time=True)
         for name in self._starts.waits:  # it was to be started once more
             self._end(Result.of(name, "timed_out", error=error))
         self._starts.give_up_the_rest(error)
         return self._conclude()
+
+    @property
+    def _time_is_over(self) -> FivetranSyncTimeout:
+        return FivetranSyncTimeout(
+            f"the time for all syncs of this task, {in_words(self._task.limit)}, is over"
+        )
+
+    def _out_of_time(self, visit: OneVisit) -> Step:
+        return visit.cut_off(self._time_is_over, out_of_time=True)
 
     def _cut_off(self, names: Iterable[str], error: FivetranError, *, out_of_time: bool) -> None:
         self._starts.is_late = True

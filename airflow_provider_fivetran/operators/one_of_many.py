@@ -9,7 +9,7 @@ import logging
 import threading
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
@@ -144,8 +144,16 @@ class OneVisit(Visit):
 
     def is_unfinished(self) -> bool:
         """Whether an earlier try has left something to do."""
+        return self.left_by_earlier_try() in {"sync", "changes"}
+
+    def left_by_earlier_try(self) -> Literal["nothing", "changes", "sync", "good_end"]:
+        """What an earlier try has left: changes to put back, a sync that may run, or a good end."""
         recalled = self._memory.recall()
-        return recalled is not None and recalled.memo.ended is None
+        if recalled is None:
+            return "nothing"
+        if recalled.memo.ended is not None:
+            return "nothing" if recalled.cleared or recalled.by_this_try else "good_end"
+        return "changes" if recalled.memo.ticket is None else "sync"
 
     def _step(self, act: Callable[[], str | None], *, starting: bool = False) -> Step:
         name = self.connection_id

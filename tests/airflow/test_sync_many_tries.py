@@ -104,6 +104,61 @@ class TestARetry:
         assert story.value == ["a", "b"]
         assert story.requests == []
 
+    @pytest.fixture
+    def lost(self, deferrable):
+        """A task that was lost when the first two of four syncs had failed, and the other two ran."""
+
+        def make(**policy):
+            deferrable.sim.switches.update(stop_lag=0)
+            for name in "ab":
+                deferrable.sim.add_connection(name, plans=[BADLY], default_plan=ENDLESS)
+            add(deferrable, "c", "d", plan=ENDLESS)
+            task = ManyTask(deferrable, connector_ids=list("abcd"), max_parallel=2, **policy)
+            deferral = deferral_of(task)
+            while not runs(deferrable, "c") == runs(deferrable, "d") == ["RUNNING"]:
+                [event] = asyncio.run(all_events(rebuilt(deferral.trigger)))
+                with pytest.raises(TaskDeferred) as caught:
+                    task.make().resume_execution("execute_complete", {"event": event}, task.context)
+                deferral = caught.value
+                eventually(lambda: all(len(runs(deferrable, name)) <= 1 for name in "abcd"))
+            return task.retried()
+
+        return make
+
+    def test_takes_up_what_runs_before_it_starts_more(self, deferrable, lost):
+        deferral_of(lost())
+        assert [runs(deferrable, name) for name in "ab"] == [["FAILURE"]] * 2
+        assert [runs(deferrable, name) for name in "cd"] == [["RUNNING"]] * 2
+
+    async def test_that_is_killed_stops_what_an_earlier_try_has_started(self, deferrable, lost, asked):
+        deferral = await asyncio.to_thread(lambda: deferral_of(lost(when_killed="stop")))
+        trigger = rebuilt(deferral.trigger)
+        trigger.task_instance = THE_TASK
+        await killed(trigger)
+        assert [runs(deferrable, name) for name in "cd"] == [["PAUSED"]] * 2
+
+    def test_that_comes_too_late_tells_how_the_syncs_of_an_earlier_try_stand(self, deferrable):
+        deferrable.sim.switches.update(stop_lag=0)
+        add(deferrable, "a")
+        add(deferrable, "b", "c", plan=ENDLESS, schedule_type="auto")
+        task = ManyTask(
+            deferrable,
+            connector_ids=["a", "b", "c"],
+            max_parallel=1,
+            total_timeout=3,
+            when_killed="stop",
+            schedule_type="manual",
+            restore_schedule=True,
+        )
+        [event] = asyncio.run(all_events(rebuilt(deferral_of(task).trigger)))
+        with pytest.raises(TaskDeferred):
+            task.make().resume_execution("execute_complete", {"event": event}, task.context)
+        threading.Event().wait(3)
+        story = task.retried().lives()
+        assert statuses(story) == {"a": "succeeded", "b": "timed_out", "c": "not_started"}
+        assert runs(deferrable, "b") == ["PAUSED"]
+        assert deferrable.sim.account.connection("b").schedule_type == "auto"
+
     def test_has_its_own_time_after_the_time_was_over(self, deferrable):
         add(deferrable, "a", plan=SyncPlan(duration=2))
         task = ManyTask(deferrable, connector_ids=["a"], total_timeout=1)
