@@ -98,17 +98,18 @@ class Starts:
         """
         pending = deque(jobs)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            doing: dict[Future[Step], bool] = {}
+            doing: set[Future[Step]] = set()
             while True:
                 while len(doing) < AT_ONCE and not self._is_over:
-                    job = pending.popleft() if pending else self._next_start(sum(doing.values()))
+                    # What has ended may have to be started once more, and so keeps its place until it is done.
+                    job = pending.popleft() if pending else self._next_start(len(doing))
                     if job is None:
                         break
-                    doing[pool.submit(self._do, *job)] = job[1] is OneVisit.start
+                    doing.add(pool.submit(self._do, *job))
                 if not doing:
                     break
                 for future in self._done(doing):
-                    doing.pop(future)
+                    doing.remove(future)
                     self._take(future.result())
         self._look_back()
         if self._fatal is not None:
@@ -154,8 +155,8 @@ class Starts:
     def _is_over(self) -> bool:
         return self.is_killed or self._fatal is not None
 
-    def _next_start(self, starting: int) -> tuple[str, Callable[[OneVisit], Step]] | None:
-        has_room = len(self.waits) + starting < self._most
+    def _next_start(self, doing: int) -> tuple[str, Callable[[OneVisit], Step]] | None:
+        has_room = len(self.waits) + doing < self._most
         if not has_room or not self.queue or self.is_late or self.rest is not None:
             return None
         return self.queue.popleft(), OneVisit.start
@@ -170,7 +171,7 @@ class Starts:
             return Step(connection_id=name, trouble=FivetranError(ENDED))
         return act(visit)
 
-    def _done(self, doing: Mapping[Future[Step], bool]) -> set[Future[Step]]:
+    def _done(self, doing: set[Future[Step]]) -> set[Future[Step]]:
         try:
             return wait(doing, return_when=FIRST_COMPLETED).done
         except AirflowTaskTimeout:  # it comes once; what is being done is brought to its end

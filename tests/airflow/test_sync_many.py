@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AssetAlias
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSkipException,
+    AssetAlias,
+    TaskDeferred,
+)
 
 from airflow_provider_fivetran.assets import connection_asset
+from airflow_provider_fivetran.core.packing import unpack
 from airflow_provider_fivetran.exceptions import (
     FivetranLookupError,
     FivetranSyncsFailed,
@@ -19,7 +26,7 @@ from airflow_provider_fivetran.exceptions import (
 from airflow_provider_fivetran.operators import FivetranSyncManyOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from many import BADLY, ENDLESS, WELL, ManyTask, hurried, statuses
-from stories import IS_AIRFLOW_2, Story
+from stories import IS_AIRFLOW_2, Story, all_events, eventually, execute, rebuilt
 
 try:
     from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -395,6 +402,23 @@ class TestBounds:
         ]
         assert max(at_once) <= 4
         assert len(story.deferrals) <= 7  # each starts two at least, until the last
+
+    def test_those_that_are_started_once_more_keep_their_places(self, deferrable):
+        names = [f"c{number}" for number in range(6)]
+        for name, seconds in zip(names, (0.5, 0.5, 9, 9), strict=False):
+            first = SyncPlan(duration=seconds)
+            deferrable.sim.add_connection(name, plans=[first], default_plan=SyncPlan(duration=9))
+            deferrable.sim.start_sync(name)
+        add(deferrable, *names[4:])
+        deferrable.sim.faults.add(Fault("slow", "POST", "/sync$", times=2, delay=0.5))
+        task = ManyTask(deferrable, connector_ids=names, max_parallel=4, when_running="queue")
+        with pytest.raises(TaskDeferred) as first_visit:
+            execute(task.make(), task.context)
+        eventually(lambda: runs(deferrable, "c0") == runs(deferrable, "c1") == ["COMPLETED"])
+        [event] = asyncio.run(all_events(rebuilt(first_visit.value.trigger)))
+        with pytest.raises(TaskDeferred) as second_visit:
+            task.make().resume_execution("execute_complete", {"event": event}, task.context)
+        assert sorted(unpack(second_visit.value.trigger.ticket["waits"])) == names[:4]
 
     def test_at_the_end_of_its_time_what_runs_and_what_waits_are_told_apart(self, deferrable):
         add(deferrable, "a", "b", plan=ENDLESS)
