@@ -223,6 +223,8 @@ class ManyVisit:
         waiting, now = len(starts.queue), utcnow()
         for name in starts.waits:
             self._results[name] = Result(connection_id=name, status=RUNNING)
+        for name in starts.queue:
+            self._results[name] = Result(connection_id=name, status=WAITING)
         self._push()
         self._desks.carry_notes(list(starts.waits))
         self._notes.keep_through_deferral(self._plan)

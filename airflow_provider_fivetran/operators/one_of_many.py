@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.core.orders import Order
     from airflow_provider_fivetran.core.protocol import Settings
-    from airflow_provider_fivetran.core.steps import Note
+    from airflow_provider_fivetran.core.starting import Start
+    from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.verdicts import SyncRecord
     from airflow_provider_fivetran.operators.desks import Desk
 
@@ -122,6 +123,7 @@ class OneVisit(Visit):
     def __init__(self, each: Each, desk: Desk, lines: Lines, connection_id: str) -> None:
         super().__init__(each, desk.context, lines.mine, each.order_of)
         self.connection_id = connection_id
+        self._is_starting = False
 
     def remember(self, wait: Mapping[str, Any]) -> None:
         """Know what its trigger was given when it was deferred."""
@@ -132,7 +134,8 @@ class OneVisit(Visit):
 
     def start(self) -> Step:
         """Start its sync, or go on with that of an earlier try."""
-        return self._step(lambda: self.begin(self.connection_id), starting=True)
+        self._is_starting = True
+        return self._step(lambda: self.begin(self.connection_id))
 
     def end(self, event: object) -> Step:
         """Do what follows from the event of its trigger."""
@@ -155,7 +158,11 @@ class OneVisit(Visit):
             return "nothing" if recalled.cleared or recalled.by_this_try else "good_end"
         return "changes" if recalled.memo.ticket is None else "sync"
 
-    def _step(self, act: Callable[[], str | None], *, starting: bool = False) -> Step:
+    def _start(self, order: Order, *, maybe_started: bool = False) -> Procedure[Start]:
+        self._is_starting = True  # maybe once more: after a put-off, or behind the sync of another
+        return super()._start(order, maybe_started=maybe_started)
+
+    def _step(self, act: Callable[[], str | None]) -> Step:
         name = self.connection_id
         try:
             act()
@@ -169,9 +176,9 @@ class OneVisit(Visit):
             return Step(connection_id=name, result=Result.of(name, "skipped", reason=str(skip)))
         except FivetranError as error:
             # An error of no kind is Airflow's store that keeps nothing: mostly another process has taken the task.
-            if starting and (_may_pass(error) or type(error) is FivetranError):
+            if self._is_starting and (_may_pass(error) or type(error) is FivetranError):
                 return Step(connection_id=name, trouble=error)
-            return Step(connection_id=name, result=self._failed(error, starting=starting))
+            return Step(connection_id=name, result=self._failed(error))
         except Exception as error:  # it must not take those of the other connections along
             log.exception("%s: an error of this program", name)
             return Step(
@@ -181,14 +188,14 @@ class OneVisit(Visit):
         record: SyncRecord = self.pushed
         return Step(connection_id=name, result=Result.of(name, record.status, ended_at=record.ended_at_text))
 
-    def _failed(self, error: FivetranError, *, starting: bool) -> Result:
+    def _failed(self, error: FivetranError) -> Result:
         record: SyncRecord | None = self.pushed
         if record is not None:
             status = record.status
         elif isinstance(error, FivetranSyncTimeout):
             status = "timed_out"
         else:
-            is_known = starting and not isinstance(error, FivetranTriggerUncertain)
+            is_known = self._is_starting and not isinstance(error, FivetranTriggerUncertain)
             status = "not_started" if is_known else "unknown"
         return Result.of(
             self.connection_id,

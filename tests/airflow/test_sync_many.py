@@ -370,6 +370,16 @@ class TestTrouble:
         assert is_green(story)
         assert runs(deferrable, "odd") == runs(deferrable, "a") == ["COMPLETED"]
 
+    def test_one_that_cannot_be_read_when_it_is_to_be_started_once_more_is_started_later(self, deferrable):
+        add(deferrable, "a", plan=SyncPlan(duration=0.8))
+        deferrable.sim.start_sync("a")
+        unreadable = Fault("status", "GET", "/v1/connections/a$", status=503, times=4)
+        # The end of another's sync is read in the history; the next look is that before ours.
+        deferrable.heard.at("GET", "/sync-history$", lambda: deferrable.sim.faults.add(unreadable))
+        story = ManyTask(deferrable, connector_ids=["a"], when_running="queue").lives()
+        assert is_green(story)
+        assert runs(deferrable, "a") == ["COMPLETED", "COMPLETED"]
+
     def test_where_nothing_can_be_reached_the_task_ends(self, deferrable):
         names = [f"c{number}" for number in range(40)]
         add(deferrable, *names)
