@@ -12,6 +12,7 @@ from airflow_provider_fivetran.snapshot_arguments import (
     MOST_DAYS,
     check_shape,
     check_target,
+    check_target_is_text,
     tables_of,
 )
 from airflow_provider_fivetran.snapshot_files import Files, Memory
@@ -102,6 +103,7 @@ class Snapshots:
         )
         if target is None:
             return self._snapshot_in_memory(plan, most_bytes)
+        check_target_is_text(target)
         from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
 
         identity = {

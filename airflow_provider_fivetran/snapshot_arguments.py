@@ -8,7 +8,15 @@ from urllib.parse import urlsplit
 from airflow_provider_fivetran.arguments import check_choice, check_text
 from airflow_provider_fivetran.core.policies import FileFormat, SnapshotTable
 
-__all__ = ["LEAST_REQUESTS", "LEAVE_REQUESTS", "MOST_DAYS", "check_shape", "check_target", "tables_of"]
+__all__ = [
+    "LEAST_REQUESTS",
+    "LEAVE_REQUESTS",
+    "MOST_DAYS",
+    "check_shape",
+    "check_target",
+    "check_target_is_text",
+    "tables_of",
+]
 
 # As far back as Fivetran's history reaches.
 MOST_DAYS = 7
@@ -75,6 +83,17 @@ def check_target(target: object, target_conn_id: object) -> None:
         raise ValueError(
             "target has a password in it; allowed is a URL such as 's3://bucket/folder', with the id of an Airflow "
             "connection in target_conn_id"
+        )
+
+
+def check_target_is_text(target: object) -> None:
+    """Check what a target has become. A path could not be written into the summary, when all is read.
+
+    :raises ValueError: it is no text.
+    """
+    if not isinstance(target, str):
+        raise ValueError(  # noqa: TRY004 - to its author one wrong argument among others
+            f"target is {target!r}; allowed is a text such as 's3://bucket/folder'"
         )
 
 

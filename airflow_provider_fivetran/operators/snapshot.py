@@ -106,7 +106,7 @@ class FivetranSnapshotOperator(BaseOperator):
         from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
-        if self._has_target and self.target in {None, "None"}:
+        if self._has_target and (self.target is None or self.target == "None"):
             raise ValueError(
                 f"target is {self.target!r}: did its template, or the task it comes from, find no value?"
             )

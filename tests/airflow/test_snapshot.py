@@ -291,6 +291,14 @@ class TestOperator:
             execute(task, {"ti": TaskInstance()})
         assert blocking.sim.count() == 0
 
+    @pytest.mark.parametrize("rendered", [Path("/nowhere"), ["s3://bucket/folder"], {}])
+    def test_a_target_that_is_no_text_is_an_error_before_the_first_request(self, blocking, rendered):
+        task = self.operator(blocking, target="{{ params.target }}")
+        task.target = rendered
+        with pytest.raises(ValueError, match="allowed is a text"):
+            execute(task, {"ti": TaskInstance()})
+        assert blocking.sim.count() == 0
+
     def test_what_no_retry_mends_fails_at_once(self, blocking, folder, monkeypatch):
         fill(blocking, 300)
         with pytest.raises(AirflowFailException, match="FivetranSnapshotTooLarge"):
