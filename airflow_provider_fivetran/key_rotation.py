@@ -25,6 +25,7 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.moments import write_moment
 from airflow_provider_fivetran.core.protocol import Credentials
+from airflow_provider_fivetran.core.steps import REFUSALS
 from airflow_provider_fivetran.hooks import FivetranHook
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ class KeyRotation:
         """Why the key that Airflow hands out now is not the one that it should be and works; ``None`` if it is."""
         try:
             account = self._own_account(holder.conn_id)
-        except (AirflowException, FivetranUnauthorized, ValueError) as error:
+        except (AirflowException, *REFUSALS, ValueError) as error:
             return str(error)
         if account.system_key_id != holder.key_id:
             return f"it holds the key {account.system_key_id or account.user_id}, not {holder.key_id}"

@@ -245,6 +245,17 @@ def test_an_airflow_that_hands_out_nothing_for_a_while_is_asked_again(pair):
     assert pair.living == {"main", "spare"}
 
 
+def test_a_new_secret_that_may_nothing_yet_is_tried_again(pair):
+    def store(*given):
+        pair.store(*given)
+        pair.sim.faults.add(Fault("status", path="/account/info$", status=403))
+
+    pair.rotate(store, settling=30)
+    assert pair.rotations == ["spare", "main"]
+    with pytest.raises(FivetranKeyNotStored, match=f"403.*that of '{pair.main}' works"):
+        pair.rotate(store)
+
+
 def test_a_first_key_that_dies_meanwhile_saves_the_second(pair):
     def store(conn_id, login, password):
         pair.store(conn_id, login, password)
