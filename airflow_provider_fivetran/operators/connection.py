@@ -181,6 +181,8 @@ class FivetranConnectionOperator(BaseOperator):
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay
         self._check_arguments()
+        # Decided here for good: what is None when the task runs was not left out.
+        self._given = tuple(name for name in self.template_fields if getattr(self, name) is not None)
 
     def _check_arguments(self) -> None:
         check_text("connector_name", self.connector_name)
@@ -214,12 +216,21 @@ class FivetranConnectionOperator(BaseOperator):
             )
             raise ValueError(f"confirm is {self.confirm!r}; allowed is {allowed}")
 
+    def _check_found(self) -> None:
+        """Check that templates, and the tasks that arguments come from, have found something."""
+        nothing = [name for name in self._given if getattr(self, name) in (None, "None")]
+        if nothing:
+            raise ValueError(
+                f"{', '.join(nothing)}: did the template, or the task it comes from, find no value?"
+            )
+
     def execute(self, context: Context) -> str | None:
         """Look what there is, and do what is missing."""
         from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
         self._check_confirmed()  # templates may have made something else of it
+        self._check_found()
         with (
             failing_at_once_when_pointless(),
             FivetranHook(

@@ -8,7 +8,7 @@ import re
 import traceback
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_fivetran.core import ensuring
 from airflow_provider_fivetran.exceptions import (
@@ -567,6 +567,21 @@ class TestMistakes:
         with pytest.raises(ValueError, match=re.escape(text)) as raised:
             FivetranConnectionOperator(**given | arguments)
         assert "pA55" not in str(raised.value)
+
+    @pytest.mark.parametrize("native", [False, True])
+    @pytest.mark.parametrize("name", ["connector_name", "group_id", "config", "secrets"])
+    def test_a_template_that_finds_nothing_makes_nothing(self, blocking, name, native):
+        with DAG("d", schedule=None, render_template_as_native_obj=native) as dag:
+            task = FivetranConnectionOperator(
+                task_id="task",
+                fivetran_conn_id=blocking.conn_id,
+                **{"connector_name": "shop", "group_id": GROUP, **POSTGRES},
+            )
+        setattr(task, name, "{{ wanted }}")
+        task.render_template_fields({"wanted": None}, dag.get_template_env())
+        with pytest.raises(ValueError, match=f"{name}: did the template"):
+            execute(task, {"ti": TaskInstance()})
+        assert not blocking.heard
 
     @pytest.mark.parametrize(
         ("attribute", "text"),
