@@ -186,7 +186,7 @@ class Starts:
         self._at_work.pop(name, None)
         self.ending.pop(name, None)
         if step.trouble is not None:
-            self._endure(name, step.trouble)
+            self._endure(step, step.trouble)
             return
         self._in_a_row = 0
         self._started += 1
@@ -194,9 +194,9 @@ class Starts:
         if step.result is not None:
             self._on_end(step.result)
 
-    def _endure(self, name: str, error: FivetranError) -> None:
+    def _endure(self, step: Step, error: FivetranError) -> None:
         """Try it again later, unless that is pointless."""
-        self._trouble = error
+        name, self._trouble = step.connection_id, error
         refused = isinstance(error, FivetranUnauthorized)
         if type(error) is FivetranError or (refused and not self.key_has_worked):
             self._fatal = error
@@ -208,7 +208,7 @@ class Starts:
             self.tries[name] += 1
             self._in_a_row += 1
             if self.tries[name] >= MOST_TRIES:
-                self._on_end(Result.of(name, "not_started", error=error))
+                self._on_end(Result.of(name, "unknown" if step.may_run else "not_started", error=error))
             else:
                 log.warning("%s cannot be started now, trying again later: %s", name, error)
                 self._later.append(name)

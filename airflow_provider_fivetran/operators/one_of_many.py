@@ -115,6 +115,8 @@ class Step:
     """or a sync is to be waited for: what its trigger needs;"""
     trouble: FivetranError | None = None
     """or it could not be started now, and may be later."""
+    may_run: bool = False
+    """With trouble: its trigger may have been sent all the same."""
 
 
 class OneVisit(Visit):
@@ -177,7 +179,7 @@ class OneVisit(Visit):
         except FivetranError as error:
             # An error of no kind is Airflow's store that keeps nothing: mostly another process has taken the task.
             if self._is_starting and (_may_pass(error) or type(error) is FivetranError):
-                return Step(connection_id=name, trouble=error)
+                return Step(connection_id=name, trouble=error, may_run=self._memo.ticket is not None)
             return Step(connection_id=name, result=self._failed(error))
         except Exception as error:  # it must not take those of the other connections along
             log.exception("%s: an error of this program", name)

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_fivetran.assets import connection_asset
+from airflow_provider_fivetran.core import triggering
 from airflow_provider_fivetran.core.packing import unpack
 from airflow_provider_fivetran.exceptions import (
     FivetranLookupError,
@@ -379,6 +380,18 @@ class TestTrouble:
         story = ManyTask(deferrable, connector_ids=["a"], when_running="queue").lives()
         assert is_green(story)
         assert runs(deferrable, "a") == ["COMPLETED", "COMPLETED"]
+
+    def test_one_whose_trigger_may_have_taken_is_not_said_to_be_not_started(self, deferrable, monkeypatch):
+        monkeypatch.setattr(triggering, "LOOKS_AFTER_LOST_ANSWER", (0.1,))
+        monkeypatch.setattr(triggering, "PATIENCE", timedelta(0))
+        add(deferrable, "a")
+        add(deferrable, "b", plan=ENDLESS)
+        unreadable = Fault("status", "GET", "/v1/connections/b$", status=503, times=None)
+        deferrable.sim.faults.add(Fault("lost", "POST", "/b/sync$", times=1))
+        deferrable.heard.at("POST", "/b/sync$", lambda: deferrable.sim.faults.add(unreadable))
+        story = ManyTask(deferrable, connector_ids=["a", "b"], when_some_fail="succeed").lives()
+        assert runs(deferrable, "b") == ["RUNNING"]
+        assert statuses(story) == {"a": "succeeded", "b": "unknown"}
 
     def test_where_nothing_can_be_reached_the_task_ends(self, deferrable):
         names = [f"c{number}" for number in range(40)]
