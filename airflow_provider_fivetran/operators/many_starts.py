@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.errors import FivetranError, FivetranRateLimited, FivetranUnauthorized
 from airflow_provider_fivetran.core.many import Result
 from airflow_provider_fivetran.operators.one_of_many import Lines, OneVisit, Step
@@ -19,6 +20,7 @@ from airflow_provider_fivetran.operators.one_of_many import Lines, OneVisit, Ste
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future
+    from datetime import datetime
 
     from airflow_provider_fivetran.hooks import FivetranHook
     from airflow_provider_fivetran.operators.desks import Desks
@@ -76,6 +78,8 @@ class Starts:
         """So many visits in a row nothing could be started."""
         self.rest: timedelta | None = None
         """For how long to start nothing, because something is wrong."""
+        self.rests_until: datetime | None = None
+        """Until when it is pointless, as Fivetran has said at this visit or an earlier one."""
         self.is_late = False
         """The time of the task is over."""
         self.is_killed = False
@@ -86,6 +90,11 @@ class Starts:
         self._started = 0
         self._fatal: FivetranError | None = None
         self._trouble: FivetranError | None = None
+
+    def rest_until(self, moment: datetime) -> None:
+        """Start nothing before this."""
+        if moment > utcnow():
+            self.rests_until, self.rest = moment, moment - utcnow()
 
     def close(self) -> None:
         """Close what was opened."""
@@ -204,6 +213,7 @@ class Starts:
             self._later.insert(0, name)
             wanted = timedelta(seconds=getattr(error, "retry_after", None) or 0)
             self.rest = min(max(wanted, COME_BACK), LONGEST_REST)
+            self.rests_until = utcnow() + self.rest
         else:
             self.tries[name] += 1
             self._in_a_row += 1
@@ -217,6 +227,8 @@ class Starts:
 
     def _look_back(self) -> None:
         """What this visit means for the next."""
+        if self.rest is not None and self._trouble is None:  # it had nothing to start yet
+            return
         if self._later:
             self.rest = self.rest or COME_BACK
             self.queue.extend(self._later)

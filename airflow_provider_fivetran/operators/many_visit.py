@@ -25,7 +25,7 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.events import BrokenOff, read_event
 from airflow_provider_fivetran.core.many import RUNNING, WAITING, Result, as_xcom, summary_of
-from airflow_provider_fivetran.core.moments import in_words, write_moment
+from airflow_provider_fivetran.core.moments import in_words, read_moment, write_moment
 from airflow_provider_fivetran.core.packing import pack, unpack
 from airflow_provider_fivetran.links import FivetranConnectionLink
 from airflow_provider_fivetran.operators.desks import Desks
@@ -105,6 +105,8 @@ class ManyVisit:
         self._starts.tries.update(errand["tries"])
         self._starts.in_vain = int(errand["in_vain"])
         self._starts.key_has_worked = True
+        if errand.get("rests_until") is not None:
+            self._starts.rest_until(read_moment(errand["rests_until"]))
         return self._go_on((name, partial(OneVisit.end, event=ended[name])) for name in self._starts.ending)
 
     def was_cut_off(self, error: Exception, *, out_of_time: bool = False) -> list[str]:
@@ -243,7 +245,11 @@ class ManyVisit:
                 retry_limit=self._task.fivetran_retry_limit,
                 retry_delay=self._task.fivetran_retry_delay,
                 when_killed=self._task.when_killed,
-                errand={"tries": dict(starts.tries), "in_vain": starts.in_vain},
+                errand={
+                    "tries": dict(starts.tries),
+                    "in_vain": starts.in_vain,
+                    "rests_until": starts.rests_until and write_moment(starts.rests_until),
+                },
             ),
             method_name="execute_complete",
             timeout=max(self._deadline - now, timedelta(0)) + BACKSTOP,

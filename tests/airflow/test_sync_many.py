@@ -412,6 +412,22 @@ class TestTrouble:
         assert is_green(story)
         assert [runs(deferrable, name) for name in "abc"] == [["COMPLETED"]] * 3
 
+    def test_a_spent_account_is_left_alone_for_as_long_as_fivetran_says(self, deferrable):
+        """The end of a sync brings a worker back before that."""
+        add(deferrable, *"abc")
+        limited = Fault("status", "GET", "/v1/connections/[bc]$", status=429, times=None, retry_after=600)
+        deferrable.sim.faults.add(limited)
+        task = ManyTask(deferrable, connector_ids=list("abc"))
+        with pytest.raises(TaskDeferred) as first_visit:
+            execute(task.make(), task.context)
+        before = deferrable.sim.count("GET", "/[bc]$")
+        [event] = asyncio.run(all_events(rebuilt(first_visit.value.trigger)))
+        with pytest.raises(TaskDeferred) as second_visit:
+            task.make().resume_execution("execute_complete", {"event": event}, task.context)
+        assert deferrable.sim.count("GET", "/[bc]$") == before
+        wake_at = datetime.fromisoformat(second_visit.value.trigger.ticket["wake_at"])
+        assert timedelta(minutes=8) < wake_at - datetime.now(UTC) < timedelta(minutes=10)
+
 
 class TestBounds:
     def test_so_many_at_once_and_no_more(self, deferrable):
