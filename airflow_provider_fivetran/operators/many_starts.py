@@ -172,7 +172,7 @@ class Starts:
 
     def visit(self, name: str) -> OneVisit:
         """A visit for this connection, in this thread."""
-        return OneVisit(self._each, self._desks.of(name), self._lines, name)
+        return OneVisit(self._each, self._desks.of(name), self._lines, name, is_late=lambda: self.is_late)
 
     def _do(self, name: str, act: Callable[[OneVisit], Step]) -> Step:
         visit = self._at_work[name] = self.visit(name)

@@ -200,8 +200,6 @@ class ManyVisit:
         error = self._time_is_over
         self._starts.ending, self._starts.waits = self._starts.waits, {}
         self._cut_off(running, error, out_of_time=True)
-        for name in self._starts.waits:  # it was to be started once more
-            self._end(Result.of(name, "timed_out", error=error))
         self._starts.give_up_the_rest(error)
         return self._conclude()
 

@@ -122,9 +122,12 @@ class Step:
 class OneVisit(Visit):
     """The visit for one connection."""
 
-    def __init__(self, each: Each, desk: Desk, lines: Lines, connection_id: str) -> None:
+    def __init__(
+        self, each: Each, desk: Desk, lines: Lines, connection_id: str, *, is_late: Callable[[], bool]
+    ) -> None:
         super().__init__(each, desk.context, lines.mine, each.order_of)
         self.connection_id = connection_id
+        self._is_late = is_late
         self._is_starting = False
 
     def remember(self, wait: Mapping[str, Any]) -> None:
@@ -162,6 +165,8 @@ class OneVisit(Visit):
 
     def _start(self, order: Order, *, maybe_started: bool = False) -> Procedure[Start]:
         self._is_starting = True  # maybe once more: after a put-off, or behind the sync of another
+        if self._is_late():
+            return _too_late(self.connection_id)
         return super()._start(order, maybe_started=maybe_started)
 
     def _step(self, act: Callable[[], str | None]) -> Step:
@@ -206,6 +211,15 @@ class OneVisit(Visit):
             error=error,
             ended_at=record.ended_at_text if record else None,
         )
+
+
+def _too_late(connection_id: str) -> Procedure[Start]:
+    """Start nothing: raised as any failure of a start, so that what was changed is put back."""
+    yield from ()
+    raise FivetranSyncTimeout(
+        "the time of the task was over before its sync could be started; nothing was started",
+        connection_id=connection_id,
+    )
 
 
 def _may_pass(error: FivetranError) -> bool:

@@ -459,6 +459,29 @@ class TestBounds:
             task.make().resume_execution("execute_complete", {"event": event}, task.context)
         assert sorted(unpack(second_visit.value.trigger.ticket["waits"])) == names[:4]
 
+    def test_at_the_end_of_its_time_nothing_is_started_once_more(self, deferrable):
+        deferrable.sim.add_connection(
+            "a", plans=[SyncPlan(duration=0.5)], default_plan=ENDLESS, schedule_type="auto"
+        )
+        deferrable.sim.start_sync("a")
+        task = ManyTask(
+            deferrable,
+            connector_ids=["a"],
+            when_running="queue",
+            total_timeout=1.5,
+            schedule_type="manual",
+            restore_schedule=True,
+        )
+        with pytest.raises(TaskDeferred) as visit:
+            execute(task.make(), task.context)
+        [event] = asyncio.run(all_events(rebuilt(visit.value.trigger)))
+        before = datetime.now(UTC)
+        eventually(lambda: datetime.now(UTC) > before + timedelta(seconds=1.5))
+        with pytest.raises(FivetranSyncsFailed, match="a timed out"):
+            task.make().resume_execution("execute_complete", {"event": event}, task.context)
+        assert runs(deferrable, "a") == ["COMPLETED"]
+        assert deferrable.sim.account.connection("a").schedule_type == "auto"
+
     def test_at_the_end_of_its_time_what_runs_and_what_waits_are_told_apart(self, deferrable):
         add(deferrable, "a", "b", plan=ENDLESS)
         story = ManyTask(deferrable, connector_ids=["a", "b"], max_parallel=1, total_timeout=1.5).lives()
