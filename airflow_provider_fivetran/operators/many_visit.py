@@ -102,6 +102,8 @@ class ManyVisit:
         known = {name: wait for name, wait in waits.items() if name in self._results}
         self._starts.waits = {name: wait for name, wait in known.items() if name not in ended}
         self._starts.ending = {name: wait for name, wait in known.items() if name in ended}
+        if self._starts.is_killed:  # before it was known what is to be seen to
+            self._starts.was_killed()
         self._starts.tries.update(errand["tries"])
         self._starts.in_vain = int(errand["in_vain"])
         self._starts.key_has_worked = True

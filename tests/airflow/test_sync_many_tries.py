@@ -356,6 +356,35 @@ class TestAPersonEndsIt:
             assert not deferrable.sim.account.connection(name).paused
         assert runs(deferrable, "d") == []
 
+    @pytest.mark.parametrize("at", ["fivetran_syncs", "fivetran_errands"])
+    def test_in_a_worker_that_has_just_come_back_they_are_stopped_too(self, deferrable, at):
+        deferrable.sim.switches.update(stop_lag=0)
+        add(deferrable, *"ab", plan=ENDLESS)
+        add(deferrable, "x", "c")
+        task = ManyTask(
+            deferrable,
+            has_store=at == "fivetran_syncs",
+            connector_ids=["x", *"abc"],
+            max_parallel=3,
+            when_killed="stop",
+        )
+        kept = task.ti
+        task.ti = KilledInstance("failed")
+        task.ti.run_id, task.ti.pushed = kept.run_id, kept.pushed
+        [event] = asyncio.run(all_events(rebuilt(deferral_of(task).trigger)))
+        operator, pull = task.make(), task.ti.xcom_pull
+
+        def pull_and_die(**which):
+            if which["key"] == at:
+                operator.on_kill()
+            return pull(**which)
+
+        task.ti.xcom_pull = pull_and_die
+        with pytest.raises(FivetranError, match="Airflow ended the task"):
+            operator.resume_execution("execute_complete", {"event": event}, task.context)
+        assert runs(deferrable, "a") == runs(deferrable, "b") == ["PAUSED"]
+        assert runs(deferrable, "c") == []
+
 
 class ManyWay(Way):
     """The same for tasks of many connections, which are always deferrable."""
