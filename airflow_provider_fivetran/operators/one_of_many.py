@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.core.orders import Order
     from airflow_provider_fivetran.core.protocol import Settings
-    from airflow_provider_fivetran.core.starting import Start
+    from airflow_provider_fivetran.core.starting import NotNeeded, Skipped, Start
     from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.verdicts import SyncRecord
     from airflow_provider_fivetran.operators.desks import Desk
@@ -168,6 +168,12 @@ class OneVisit(Visit):
         if self._is_late():
             return _too_late(self.connection_id)
         return super()._start(order, maybe_started=maybe_started)
+
+    def _conclude_without_one(self, begun: NotNeeded | Skipped) -> str | None:
+        value = super()._conclude_without_one(begun)
+        # Others of the task may need a retry, by which time this would not be fresh any more.
+        self._memory.keep(self._done(begun.record, value))
+        return value
 
     def _step(self, act: Callable[[], str | None]) -> Step:
         name = self.connection_id

@@ -75,6 +75,18 @@ class TestARetry:
         assert runs(deferrable, "b") == ["FAILURE", "COMPLETED"]
         assert {request.path.split("/")[3] for request in story.requests if request.method == "POST"} == {"b"}
 
+    def test_leaves_alone_what_was_fresh_when_the_task_began(self, deferrable):
+        begun = datetime.now(UTC)
+        add(deferrable, "young", succeeded_at=begun)
+        deferrable.sim.add_connection("bad", plans=[BADLY], default_plan=WELL, succeeded_at=None)
+        task = ManyTask(deferrable, connector_ids=["young", "bad"], fresh_within=3)
+        assert statuses(task.lives()) == {"young": "fresh", "bad": "failed"}
+        eventually(lambda: datetime.now(UTC) > begun + timedelta(seconds=4))
+        story = task.retried().lives()
+        assert is_green(story)
+        assert statuses(story) == {"young": "fresh", "bad": "succeeded"}
+        assert runs(deferrable, "young") == []
+
     def test_does_not_choose_anew(self, deferrable):
         """What failed at first has synced well by then, and what did not belong to it may fail in between."""
         ago = datetime.now(UTC) - timedelta(hours=1)
