@@ -133,7 +133,7 @@ class Snapshots:
         memory, begun_at = Memory(most_bytes), utcnow()
         progress = self.carry_out(take_snapshot(plan, memory, utcnow, Progress()))
         rows = {table: len(found) for table, found in memory.tables.items()}
-        tables = {table: [] for table in plan.tables} | memory.tables
+        tables = {table: memory.tables.get(table, []) for table in (*plan.tables, *memory.tables)}
         return {**_summary(plan, progress, begun_at, rows), "tables": tables}
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran.core.policies import POLICIES
-from airflow_provider_fivetran.core.steps import PATIENCE
 from airflow_provider_fivetran.core.ticket import DEFAULT_START_TIMEOUT
 
 if TYPE_CHECKING:
@@ -50,9 +49,9 @@ class Order:
 
     scope_is_checked: bool = False
     """The tables of ``scope`` were found in the schema configuration, when this order was begun."""
-    patience: timedelta = PATIENCE
+    patience: timedelta | None = None
     """For how long to go on looking at the connection, before anything is started, while Fivetran cannot be
-    reached."""
+    reached; two minutes if it is not said."""
     resumable: bool = False
     """A later try of the task finds what this one has kept: what cannot be told now can be looked for then."""
 

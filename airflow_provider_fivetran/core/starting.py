@@ -205,7 +205,8 @@ class _Found:
 
 
 def _look(order: Order, clock: Clock) -> Procedure[_Found]:
-    answer = yield from ask_patiently(get_connection(order.connection_id), clock, patience=order.patience)
+    patience = PATIENCE if order.patience is None else order.patience
+    answer = yield from ask_patiently(get_connection(order.connection_id), clock, patience=patience)
     return _found(answer, clock)
 
 
