@@ -224,6 +224,7 @@ class FivetranSyncManyOperator(BaseOperator):
                 check_text(name, getattr(self, name))
         if not isinstance(self.exclude, str) or self.exclude:
             check_ids("exclude", self.exclude, empty=True)
+            self._given += ["exclude"] if self.exclude else []
 
     def _check_outlets(self) -> None:
         if not self.outlets:
@@ -317,9 +318,10 @@ class FivetranSyncManyOperator(BaseOperator):
     def choose(self, hook: FivetranHook) -> tuple[str, ...]:
         """The ids of the connections, as Fivetran shows them now."""
         for name in self._given:
-            if getattr(self, name) is None:
+            value = getattr(self, name)
+            if value is None or value == "":
                 raise ValueError(
-                    f"{name} is None: did its template, or the task it comes from, find no value?"
+                    f"{name} is {value!r}: did its template, or the task it comes from, find no value?"
                 )
         return hook.choose_connections(
             self.connector_ids,

@@ -320,6 +320,16 @@ class TestArguments:
             assert "did its template find no value" in str(story.error) or "is no id" in str(story.error)
         assert deferrable.sim.count() == 0
 
+    @pytest.mark.parametrize("found", [None, ""])
+    def test_a_template_that_finds_nothing_never_means_that_nothing_is_left_out(self, deferrable, found):
+        add(deferrable, "a")
+        task = ManyTask(deferrable, name_pattern="*", exclude="{{ params.exclude }}")
+        operator = task.make()
+        operator.exclude = found
+        with pytest.raises(ValueError, match=r"exclude is .* did its template"):
+            execute(operator, task.context)
+        assert deferrable.sim.count() == 0
+
 
 class TestOutlets:
     def test_an_alias_gets_the_asset_of_each_that_was_synced(self, deferrable):
