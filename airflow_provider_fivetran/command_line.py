@@ -8,8 +8,10 @@ are in :mod:`airflow_provider_fivetran.commands`.
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any, get_args
 
+from airflow_provider_fivetran.broken_pipe import ending_quietly_when_cut_off
 from airflow_provider_fivetran.core.policies import WebhookEvent, WhenBroken
 
 if TYPE_CHECKING:
@@ -197,7 +199,14 @@ def _about_connections(conn_id: Arg) -> list[CLICommand]:
 def _command(path: str) -> Any:
     from airflow.cli.cli_config import lazy_load_command  # noqa: PLC0415
 
-    return lazy_load_command(f"airflow_provider_fivetran.commands.{path}")
+    command = lazy_load_command(f"airflow_provider_fivetran.commands.{path}")
+
+    @wraps(command)
+    def until_nobody_reads(args: argparse.Namespace) -> None:
+        with ending_quietly_when_cut_off():
+            command(args)
+
+    return until_nobody_reads
 
 
 def _policy(state: str, meaning: str, choices: tuple[str, ...]) -> Arg:
@@ -216,7 +225,8 @@ def migrate(args: argparse.Namespace) -> None:
     """``airflow fivetran migrate``; it fails where something is left to a person."""
     from airflow_provider_fivetran.migrate.command import run  # noqa: PLC0415
 
-    code = run(args.path, write=args.write, output=args.output)
+    with ending_quietly_when_cut_off():
+        code = run(args.path, write=args.write, output=args.output)
     if code:
         raise SystemExit(code)
 

@@ -2,7 +2,9 @@
 
 import sys
 
+from airflow_provider_fivetran.broken_pipe import ending_quietly_when_cut_off
 from airflow_provider_fivetran.migrate.command import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with ending_quietly_when_cut_off():
+        sys.exit(main())
