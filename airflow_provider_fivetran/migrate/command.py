@@ -82,14 +82,20 @@ class Report:
     def as_text(self) -> str:
         """All of it for people."""
         lines = [change["diff"] for change in self.changes]
-        lines += [f"{found['path']}:{found['line']}: {found['text']}\n" for found in self.remarks]
+        places_of: dict[str, list[str]] = {}
+        for found in self.remarks:
+            places_of.setdefault(found["text"], []).append(f"{found['path']}:{found['line']}")
+        for text, places in places_of.items():  # what is said of many places is said once
+            lines += (
+                [f"{text}:\n", *(f"  {at}\n" for at in places)] if places[1:] else [f"{places[0]}: {text}\n"]
+            )
         written = sum(change["written"] for change in self.changes)
         pending = len(self.changes) - written
         parts = [f"{_files(written)} rewritten"] if written else []
         parts += [f"{_files(pending)} to rewrite (with --write)"] if pending else []
         parts = parts or ["nothing to rewrite"]
-        places = len(self.remarks)
-        parts += [f"{places} place{'s' if places != 1 else ''} left to a person"] if places else []
+        left = len(self.remarks)
+        parts += [f"{left} place{'s' if left != 1 else ''} left to a person"] if left else []
         return "".join([*lines, "; ".join(parts), "\n"])
 
 

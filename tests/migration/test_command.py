@@ -49,6 +49,24 @@ def test_nothing_is_written_unless_it_is_asked_for(folder, capsys):
     assert (folder / "dag.py").read_text(encoding="utf-8") == BEFORE
 
 
+def test_what_is_said_of_many_places_is_said_once(folder, capsys):
+    write(folder, a=ASKING, b=ASKING + "FivetranSensor(task_id='b')\n", c=BROKEN)
+    assert main(["."]) == 1
+    out = capsys.readouterr().out
+    assert out.count("FivetranSensor: other defaults here, on purpose") == 1
+    assert ":\n  a.py:2\n  b.py:2\n  b.py:3\nc.py:" in out
+    assert out.endswith("; 4 places left to a person\n")
+
+
+def test_it_ends_quietly_when_its_reader_is_gone(folder):
+    write(folder, dag=BEFORE)
+    command = [sys.executable, "-m", "airflow_provider_fivetran.migrate", "."]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (141, "")
+
+
 def test_it_writes_and_a_second_time_there_is_nothing_to_do(folder, capsys):
     write(folder, dag=BEFORE)
     assert main(["dag.py", "--write"]) == 0
