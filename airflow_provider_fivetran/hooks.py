@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.protocol import Call, Page, Settings
     from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.ticket import Ticket
-    from airflow_provider_fivetran.core.verdicts import SyncRecord
+    from airflow_provider_fivetran.core.verdicts import Final, SyncRecord
     from airflow_provider_fivetran.transport.blocking import BlockingTransport
 
 __all__ = ["FivetranHook"]
@@ -361,6 +361,17 @@ class FivetranHook(
         :raises FivetranConnectionPaused: the connection was paused meanwhile.
         :raises FivetranApiError: the key was refused, or may no longer read the connection, for ten minutes.
         """
+        ended = self.see_sync_through(ticket)
+        error = error_of(ended)
+        if error is not None:
+            raise error
+        return ended.record
+
+    def see_sync_through(self, ticket: Ticket) -> Final:
+        """Wait as :meth:`wait_for_sync` does, and tell with a record also of a sync that did not end well.
+
+        :raises FivetranApiError: the key was refused, or may no longer read the connection, for ten minutes.
+        """
         outcome = self.carry_out(watch(ticket, utcnow))
         while isinstance(outcome, TriggerAgain):
             order = Order(
@@ -371,10 +382,7 @@ class FivetranHook(
             )
             ticket = self._started(order, begun_at=ticket.begun_at)
             outcome = self.carry_out(watch(ticket, utcnow))
-        error = error_of(outcome)
-        if error is not None:
-            raise error
-        return outcome.record
+        return outcome
 
     def stop_sync(self, connection_id: str) -> None:
         """Stop the sync that runs, by pausing the connection until it has stopped, for 45 s at most.

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from airflow_provider_fivetran.commands.examining import examine
+from airflow_provider_fivetran.commands.tables import fold, terminal_width
 from airflow_provider_fivetran.commands.terminal import INTERRUPTED, behave_as_airflows_own, show
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 NOT_TRIED = "Whether the key may start syncs was not tried, since nothing was to be changed."
+# The column where the text of a finding begins.
+TEXT_AT = 28
 
 
 def doctor(args: argparse.Namespace) -> None:
@@ -32,7 +35,7 @@ def doctor(args: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     if for_people:
-        print(f"\n{_summary(findings)}")
+        print(f"\n{fold(_summary(findings), terminal_width(), indent=0)}")
     else:
         show([asdict(finding) for finding in findings], args.output, nothing="")
     if any(finding.state == "wrong" for finding in findings):
@@ -42,9 +45,12 @@ def doctor(args: argparse.Namespace) -> None:
 def _tell(finding: Finding, last_conn_id: str | None) -> None:
     if finding.conn_id != last_conn_id:
         print(f"{'' if last_conn_id is None else chr(10)}Airflow connection {finding.conn_id}")
-    print(f"  {finding.state:<8} {finding.check:<16} {finding.says}", flush=True)
+    width = terminal_width()
+    says = fold(finding.says, width, indent=TEXT_AT)
+    print(f"  {finding.state:<8} {finding.check:<16} {says}", flush=True)
     if finding.advice:
-        print(f"  {'':<8} {'':<16} -> {finding.advice}", flush=True)
+        advice = fold(finding.advice, width, indent=TEXT_AT + len("-> "))
+        print(f"{'':<{TEXT_AT}}-> {advice}", flush=True)
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -13,12 +13,14 @@ from airflow_provider_fivetran.commands.terminal import (
     hook_of,
     show_one,
 )
+from airflow_provider_fivetran.core.events import error_of
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.verdicts import SyncRecord
 
 if TYPE_CHECKING:
     import argparse
 
+    from airflow_provider_fivetran.core.errors import FivetranError
     from airflow_provider_fivetran.hooks import FivetranHook
 
 __all__ = ["sync"]
@@ -30,12 +32,15 @@ def sync(args: argparse.Namespace) -> None:
     progress = Progress()
     with hook_of(args, progress.say) as hook:
         with progress:
-            record = _carried_out(hook, args)
-        progress.say(f"{record.connection_id}: {record.status}")
-    show_one(record.to_json() if args.output in {"json", "yaml"} else _for_people(record), args.output)
+            record, error = _carried_out(hook, args)
+        progress.say(f"{record.connection_id}: {record.status.replace('_', ' ')}")
+        show_one(record.to_json() if args.output in {"json", "yaml"} else _for_people(record), args.output)
+        if error is not None:
+            raise error
 
 
-def _carried_out(hook: FivetranHook, args: argparse.Namespace) -> SyncRecord:
+def _carried_out(hook: FivetranHook, args: argparse.Namespace) -> tuple[SyncRecord, FivetranError | None]:
+    """What became of the sync, and the error that this is, if it did not end well."""
     connection_id, ticket = None, None
     try:
         connection_id = find_id(hook, args)
@@ -47,8 +52,9 @@ def _carried_out(hook: FivetranHook, args: argparse.Namespace) -> SyncRecord:
             timeout=args.timeout,
         )
         if not args.no_wait:
-            return hook.wait_for_sync(ticket)
-        return SyncRecord(connection_id=connection_id, status="started", link=ticket.link)
+            ended = hook.see_sync_through(ticket)
+            return ended.record, error_of(ended)
+        return SyncRecord(connection_id=connection_id, status="started", link=ticket.link), None
     except KeyboardInterrupt:
         print(_left(connection_id, is_ours=ticket is not None), file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow.cli.simple_table import AirflowConsole
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 from airflow.utils import yaml
 from rich.console import Console
@@ -20,6 +19,7 @@ from rich.progress import Progress as Live
 from rich.progress import SpinnerColumn, TimeElapsedColumn
 
 from airflow_provider_fivetran.arguments import check_identified
+from airflow_provider_fivetran.commands import tables
 from airflow_provider_fivetran.core.errors import (
     FivetranConnectionPaused,
     FivetranError,
@@ -149,19 +149,25 @@ def show(rows: Sequence[Mapping[str, Any]], output: str, *, nothing: str) -> Non
     """
     if output in {"json", "yaml"}:
         _print_data([_plain(row) for row in rows], output)
-    elif rows:
-        _print_table([{name: _cell(value) for name, value in row.items()} for row in rows], output)
-    else:
+    elif not rows:
         print(nothing)
+    else:
+        cells = [{name: _cell(value) for name, value in row.items()} for row in rows]
+        is_plain = output == "plain"
+        _print_lines(tables.plain(cells) if is_plain else tables.table(cells, tables.terminal_width()))
 
 
 def show_one(record: Mapping[str, Any], output: str) -> None:
     """Print one record; for people line by line, without what is not known."""
     if output in {"json", "yaml"}:
         _print_data(_plain(record), output)
-        return
-    known = {name: cell for name, value in record.items() if (cell := _cell(value))}
-    _print_table([{"property_name": name, "property_value": cell} for name, cell in known.items()], output)
+    else:
+        _print_lines(tables.record({name: _cell(value) for name, value in record.items()}))
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    # What others wrote is shown as it is: brackets and colons are no markup.
+    print("\n".join(lines))
 
 
 def _print_data(data: object, output: str) -> None:
@@ -169,15 +175,6 @@ def _print_data(data: object, output: str) -> None:
         print(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         print(yaml.dump(data, sort_keys=False, allow_unicode=True), end="")
-
-
-def _print_table(rows: list[dict[str, str]], output: str) -> None:
-    # What others wrote is shown as it is: brackets and colons are no markup.
-    console = AirflowConsole(markup=False, emoji=False, highlight=False)
-    if output == "plain":
-        console.print_as_plain_table(rows)
-    else:
-        console.print_as_table(rows)
 
 
 def _plain(value: Any) -> Any:

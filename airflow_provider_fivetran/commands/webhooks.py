@@ -5,9 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.cli.simple_table import AirflowConsole
-
-from airflow_provider_fivetran.commands.terminal import hook_of
+from airflow_provider_fivetran.commands.terminal import hook_of, show
 from airflow_provider_fivetran.webhook_setup import WebhookSetup
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def list_(args: argparse.Namespace) -> None:
             }
             for webhook in hook.list_webhooks()
         ]
-    AirflowConsole().print_as(rows, output=args.output)
+    show(rows, args.output, nothing="the key sees no webhook")
 
 
 def create(args: argparse.Namespace) -> None:

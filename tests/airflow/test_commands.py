@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_fivetran.commands import tables
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from raw_server import free_port
 from stories import CONNECTION, ID, SYNC, eventually
@@ -59,6 +65,11 @@ def table(out):
     lines = [line for line in out.splitlines() if "|" in line]
     assert len({tuple(at for at, sign in enumerate(line) if sign == "|") for line in lines}) == 1, out
     return [dict(zip(cells(lines[0]), cells(line), strict=True)) for line in lines[1:]]
+
+
+def record(out):
+    """One record, by the names of its lines."""
+    return dict(line.split(maxsplit=1) for line in out.splitlines())
 
 
 def declare(conn_id, **fields):
@@ -221,8 +232,7 @@ def test_a_sync_is_waited_for_and_told_of_on_the_way(fivetran, blocking):
     assert told == (f"{ID}: triggered. {LINK}", f"{ID}: the sync is running", f"{ID}: succeeded")
     assert list(times) == sorted(times)
     [run] = blocking.sim.runs(ID)
-    shown = {row["property_name"]: row["property_value"] for row in table(said.out)}
-    assert shown == {
+    assert record(said.out) == {
         "connection": ID,
         "status": "succeeded",
         "sync_id": run.sync_id,
@@ -248,10 +258,25 @@ def test_a_failed_sync_is_exit_code_1_with_the_reason(fivetran, blocking):
     task = {"code": "reconnect", "message": "Reconnect [/] your account"}
     blocking.add(SyncPlan(duration=0.3, outcome="failure", reason="Login refused", tasks=[task]))
     said = fivetran("sync", ID)
-    assert (said.code, said.out) == (1, "")
-    [last] = said.err.splitlines()[2:]
+    assert said.code == 1
+    *_, told, last = said.err.splitlines()
+    assert told.endswith(f"  {ID}: failed")
     assert last.startswith("FivetranSyncFailed: ")
-    assert "Login refused; task: Reconnect [/] your account (reconnect)" in last
+    reason = "Login refused; task: Reconnect [/] your account (reconnect)"
+    assert reason in last
+    [run] = blocking.sim.runs(ID)
+    shown = record(said.out)
+    assert (shown["status"], shown["sync_id"], shown["reason"]) == ("failed", run.sync_id, reason)
+
+
+def test_a_failed_sync_is_told_to_programs_too(fivetran, blocking):
+    blocking.add(SyncPlan(duration=0.3, outcome="failure", reason="Login refused"))
+    said = fivetran("sync", ID, "--output", "json")
+    [run] = blocking.sim.runs(ID)
+    told = json.loads(said.out)
+    assert (said.code, told["status"], told["sync_id"]) == (1, "failed", run.sync_id)
+    assert (told["reason"].partition(";")[0], told["link"]) == ("Login refused", LINK)
+    assert said.err.splitlines()[-1].startswith("FivetranSyncFailed: ")
 
 
 def test_another_sync_that_ends_well_is_no_success(fivetran, blocking):
@@ -264,7 +289,7 @@ def test_another_sync_that_ends_well_is_no_success(fivetran, blocking):
     blocking.heard.at("GET", CONNECTION, replace, nth=3)
     said = fivetran("sync", ID)
     eventually(lambda: [run.status for run in blocking.sim.runs(ID)] == ["CANCELED", "COMPLETED"])
-    assert (said.code, said.out) == (1, "")
+    assert (said.code, record(said.out)["status"]) == (1, "cancelled")
     assert "FivetranSyncCancelled: " in said.err
 
 
@@ -296,8 +321,9 @@ def test_the_sync_outlives_the_time_limit_and_the_one_that_does_not_wait(fivetra
     blocking.add(SyncPlan(duration=60))
     said = fivetran("sync", ID, "--no-wait", "--output", "json")
     assert (said.code, json.loads(said.out)["status"]) == (0, "started")
-    said = fivetran("sync", ID, "--timeout", "0.5")
-    assert (said.code, said.out) == (1, "")
+    said = fivetran("sync", ID, "--timeout", "0.5", "--output", "json")
+    assert (said.code, json.loads(said.out)["status"]) == (1, "timed_out")
+    assert f"  {ID}: timed out\n" in said.err
     assert "FivetranSyncTimeout: " in said.err
     [run] = blocking.sim.runs(ID)
     assert run.running
@@ -598,6 +624,79 @@ def test_a_fallback_of_another_account_is_wrong(fivetran, blocking, simulator):
     assert (said.code, checks(said, "second")["account"]) == (1, "wrong")
 
 
+# --- the terminal -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_a_terminal(blocking):
+    """Run a command in a process of its own, whose terminal has so many columns."""
+
+    def run(*words, width=80):
+        command = [*PYTHON, "-m", "airflow", "fivetran", *words, "--conn-id", blocking.conn_id]
+        ours, its = pty.openpty()
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+        with subprocess.Popen(command, stdin=its, stdout=its, stderr=subprocess.PIPE) as process:
+            os.close(its)
+            shown = b""
+            with suppress(OSError):  # with which the end of a terminal is told
+                while read := os.read(ours, 4096):
+                    shown += read
+            os.close(ours)
+            err = process.stderr.read()
+        assert process.returncode == 0, err
+        return shown.decode().replace("\r\n", "\n")
+
+    return run
+
+
+def test_what_is_too_wide_for_the_terminal_is_shown_as_records(on_a_terminal, three):
+    shown = on_a_terminal("connections", "list")
+    assert max(map(len, shown.splitlines())) <= 80
+    crm, ads, shop = [record(part) for part in shown.split("\n\n")]
+    assert (crm["id"], crm["name"], crm["setup_state"]) == ("y", "[red]crm", "broken")
+    assert (ads["id"], ads["paused"]) == ("x", "yes")
+    assert (shop["id"], shop["last_success"]) == (ID, "2026-11-22 08:00:00 UTC")
+    assert "last_failure" not in shop
+
+
+def test_a_table_that_fits_stays_one(on_a_terminal, three):
+    shown = on_a_terminal("connections", "list", width=130)
+    assert [row["id"] for row in table(shown)] == ["y", "x", ID]
+
+
+def test_doctor_breaks_its_lines_between_words(on_a_terminal, blocking):
+    blocking.add()
+    blocking.sim.add_key("narrow", "s", may_list=False, may_read_history=False)
+    blocking.declare(login="narrow", password="s")
+    shown = on_a_terminal("doctor", "--connection", ID, width=60)
+    assert max(map(len, shown.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [("connections", "list"), ("doctor",)])
+def test_a_command_whose_reader_is_gone_ends_quietly(blocking, words, unbuffered):
+    blocking.add(schema="shop")
+    command = [*PYTHON, "-m", "airflow", "fivetran", *words, "--conn-id", blocking.conn_id]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    ) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (141, "")
+
+
+def test_cells_that_others_wrote_neither_end_a_line_nor_order_the_terminal_about():
+    rows = [{"name": "two\nlines\x1b[2J", "id": "007"}, {"name": "表", "id": ""}]
+    assert tables.plain(rows) == ["name           id", "two lines [2J  007", "表"]
+    heading, rule, first, second = tables.table(rows, None)
+    assert (heading, rule) == ("name          | id", "==============+====")
+    assert (first, second) == ("two lines [2J | 007", "表            |")
+
+
 # --- Airflow ------------------------------------------------------------------------------------------------
 
 
@@ -635,4 +734,4 @@ def test_knowing_the_commands_loads_none_of_them():
     ours = {
         ".".join(name.split(".")[1:2]) for name in loaded if name.startswith("airflow_provider_fivetran.")
     }
-    assert ours <= {"command_line", "core", "migrate"}
+    assert ours <= {"broken_pipe", "command_line", "core", "migrate"}
