@@ -1,8 +1,8 @@
 """DAGs written for other providers work after ``airflow fivetran migrate``.
 
 The DAGs in ``dags/`` use the same constructs as the seven examples that the repository of
-``airflow-provider-fivetran-async`` 2.4.0 publishes, for which it is enough to change the package in their imports; they
-stand there as they are after that. Those in ``older/`` use the constructs of the five examples that the older
+``airflow-provider-fivetran-async`` 2.4.0 publishes, one that came with 2.0 only, and what its README shows besides; for
+these it is enough to change the package in their imports, and they stand there as they are after that. Those in ``older/`` use the constructs of the five examples that the older
 ``airflow-provider-fivetran`` 1.1.4 comes with, and stand there as they were. Only what Airflow 3 itself removed was
 changed. Operators of other companies are replaced by stand-ins that do nothing: what is tested is that ours parse and
 run beside them with the arguments that people gave them.
@@ -11,7 +11,7 @@ run beside them with the arguments that people gave them.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ def _stop_its_schedule(account: Simulator) -> None:
 
 
 def test_there_are_as_many_as_were_published() -> None:
-    assert (len(NAMES), len(OLDER_NAMES)) == (7, 5)
+    assert (len(NAMES), len(OLDER_NAMES)) == (7 + 2, 5)
 
 
 @pytest.mark.parametrize("name", NAMES + OLDER_NAMES)
@@ -104,6 +104,19 @@ def test_the_sensor_waits_for_the_sync_whose_time_the_operator_returned(
     [run] = account.runs("accounts_id")
     assert run.cause == "api"
     assert run.ended_at.timestamp() > began
+
+
+@pytest.mark.newest
+def test_the_sensor_waits_for_a_sync_of_fivetrans_schedule_that_ended_after_the_interval(
+    load: Callable[[str], Any], account: Simulator
+) -> None:
+    dag_run = _run(load("scheduled_elsewhere"))
+    assert str(dag_run.state) == "success"
+    [arrived] = dag_run.get_task_instances()
+    due = dag_run.data_interval_end + timedelta(seconds=2)
+    runs = account.runs("accounts_id")
+    assert {run.cause for run in runs} == {"schedule"}
+    assert any(due < run.ended_at < arrived.end_date for run in runs if run.ended_at)
 
 
 @pytest.mark.newest
