@@ -29,8 +29,10 @@ def read_after(value: str | datetime | None, name: str = "completed_after_time")
     try:
         return read_moment(value.isoformat() if isinstance(value, datetime) else value)
     except (ValueError, TypeError):
+        # What a template makes of an XCom that nobody has pushed.
+        hint = "; is the task_id of its xcom_pull right, and did that task run?" if value == "None" else ""
         raise ValueError(
-            f"{name} is {value!r}; allowed is a datetime or a text such as '2026-11-22T08:00:00Z'"
+            f"{name} is {value!r}; allowed is a datetime or a text such as '2026-11-22T08:00:00Z'{hint}"
         ) from None
 
 

@@ -162,6 +162,7 @@ class TestAfterATime:
         story = sense(completed_after_time="{{ nothing }}")
         assert isinstance(story.error, ValueError)
         assert "completed_after_time is 'None'" in str(story.error)
+        assert "is the task_id of its xcom_pull right" in str(story.error)
 
     def test_a_template_that_renders_to_a_time(self):
         task = FivetranSensor(task_id="t", connector_id=ID, completed_after_time="{{ then }}")
