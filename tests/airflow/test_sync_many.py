@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -75,6 +76,7 @@ class TestResults:
         assert row(story, "a")["link"] == "https://fivetran.com/dashboard/connections/a"
 
     def test_what_failed_is_told_with_reason_and_link_and_the_rest_is_done(self, deferrable, caplog):
+        caplog.set_level(logging.INFO)
         add(deferrable, "a", "c")
         add(deferrable, "b", plan=BADLY)
         story = ManyTask(deferrable, connector_ids="a,b,c").lives()
