@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncsFailed
 from airflow_provider_fivetran.operators import FivetranSyncManyOperator
-from airflow_provider_fivetran.simulator import SyncPlan
+from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from deaths import Life, nursery
 from kills import THE_TASK, KilledInstance, killed
 from many import BADLY, ENDLESS, WELL, ManyTask, hurried, statuses
@@ -343,13 +343,10 @@ class TestAPersonEndsIt:
         task.ti.run_id, task.ti.pushed = kept.run_id, kept.pushed
         [event] = asyncio.run(all_events(rebuilt(deferral_of(task).trigger)))
         assert list(event["ended"]) == ["x"]
-        signal, seen_to = threading.Event(), threading.Event()
-
-        def looks_at_c():
-            signal.set()
-            seen_to.wait(10)
-
-        deferrable.heard.at("POST", "/v1/connections/c/sync$", looks_at_c)
+        signal = threading.Event()
+        # While its answer is on the way, the other connections are served.
+        deferrable.sim.faults.add(Fault("slow", "POST", "/v1/connections/c/sync$", delay=6.0))
+        deferrable.heard.at("POST", "/v1/connections/c/sync$", signal.set)
         operator = task.make()
         with ThreadPoolExecutor(1) as worker:
             running = worker.submit(
@@ -359,7 +356,6 @@ class TestAPersonEndsIt:
             began = datetime.now(UTC)
             operator.on_kill()
             assert datetime.now(UTC) - began < timedelta(seconds=5)
-            seen_to.set()
             with pytest.raises(FivetranError, match="Airflow ended the task"):
                 running.result(timeout=20)
         for name in "ab":
