@@ -176,8 +176,9 @@ def _about_connections(conn_id: Arg) -> list[CLICommand]:
             "Start a sync and wait for its end",
             _command("sync.sync"),
             (*which, *usual, no_wait, timeout, *policies),
-            description="Start a sync, or join the one that runs, and wait for its end. Exit code 0: that sync "
-            "ended well. 1: it did not, or could not be started. 130: interrupted; the sync goes on.",
+            # Airflow prints a description as it is, however narrow the terminal.
+            description="Start a sync, or join the one that runs, and wait for its end.\n\nExit code 0: that sync "
+            "ended well.\n1: it did not, or could not be started.\n130: interrupted; the sync goes on.",
         ),
         ActionCommand(
             "history",
@@ -190,8 +191,8 @@ def _about_connections(conn_id: Arg) -> list[CLICommand]:
             "Check an Airflow connection, and what its key may do",
             _command("doctor.doctor"),
             (*usual, example),
-            description="Check an Airflow connection and the way to Fivetran step by step, and say what to do. "
-            "Changes nothing. Exit code 1: something is wrong.",
+            description="Check an Airflow connection and the way to Fivetran step by step,\nand say what to do. "
+            "Changes nothing.\n\nExit code 1: something is wrong.",
         ),
     ]
 

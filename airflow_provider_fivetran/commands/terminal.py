@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -50,6 +51,9 @@ __all__ = [
 # Exit codes, as shells have them.
 BAD_USAGE = 2
 INTERRUPTED = 130
+
+# Seconds between two lines that say that nothing has changed: many build servers end a job that is silent for long.
+SILENCE = 300.0
 
 
 # --- the way to Fivetran ------------------------------------------------------------------------------------
@@ -207,7 +211,10 @@ def _cell(value: Any) -> str:
 
 
 class Progress:
-    """One line on stderr for each change, with the time since the beginning; on a terminal that time goes on."""
+    """One line on stderr for each change, with the time since the beginning.
+
+    On a terminal that time goes on; elsewhere the last line is said again every five minutes.
+    """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, markup=False, emoji=False, highlight=False)
@@ -219,16 +226,26 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         self._began = time.monotonic()
+        self._last = "waiting"
+        self._is_over = threading.Event()
 
     def __enter__(self) -> Self:
         self._live.start()
         self._live.add_task("")
+        if not self._console.is_terminal:
+            threading.Thread(target=self._break_silence, daemon=True).start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self._is_over.set()
         self._live.stop()
 
     def say(self, text: str) -> None:
         """Tell of a change."""
+        self._last = text
         elapsed = timedelta(seconds=int(time.monotonic() - self._began))
         self._console.print(f"{elapsed}  {text}", soft_wrap=True)
+
+    def _break_silence(self) -> None:
+        while not self._is_over.wait(SILENCE):
+            self.say(self._last)

@@ -244,6 +244,17 @@ def test_a_sync_is_waited_for_and_told_of_on_the_way(fivetran, blocking):
     }
 
 
+def test_where_no_terminal_shows_the_time_a_long_wait_is_told_of_again_and_again(
+    fivetran, blocking, monkeypatch
+):
+    monkeypatch.setattr("airflow_provider_fivetran.commands.terminal.SILENCE", 0.2)
+    blocking.add(SyncPlan(duration=1.5))
+    said = fivetran("sync", ID)
+    _triggered, *waiting, ended = (line.split("  ", 1)[1] for line in said.err.splitlines())
+    assert waiting.count(f"{ID}: the sync is running") > 2
+    assert ended == f"{ID}: succeeded"
+
+
 def test_a_sync_by_name_for_programs(fivetran, blocking):
     blocking.add(schema="shop")
     said = fivetran("sync", "--name", "shop", "--destination", "Warehouse", "--output", "json")
