@@ -17,9 +17,10 @@ from airflow_provider_fivetran.core.moments import read_moment, write_moment
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["DEFAULT_START_TIMEOUT", "DEFAULT_TIMEOUT", "Aim", "Awaited"]
+__all__ = ["DEFAULT_START_TIMEOUT", "DEFAULT_TIMEOUT", "HISTORICAL_TIMEOUT", "Aim", "Awaited", "limit_of"]
 
 DEFAULT_TIMEOUT = timedelta(hours=24)
+HISTORICAL_TIMEOUT = timedelta(days=7)
 DEFAULT_START_TIMEOUT = timedelta(hours=1)
 USUAL_START = timedelta(minutes=1)
 
@@ -35,6 +36,16 @@ class Aim(StrEnum):
     """The first to end after the ticket was taken, whoever started it."""
     SUCCESS_AFTER = "success_after"
     """Any that ends well at or after the time of the ticket; a failure since then ends the wait badly."""
+
+
+def limit_of(timeout: timedelta | None, at_most: timedelta | None, *, historical: bool = False) -> timedelta:
+    """How long a whole wait may take.
+
+    :param timeout: its limit; unset: 24 hours, seven days while Fivetran calls a sync historical.
+    :param at_most: what it may not be longer than.
+    """
+    own = timeout if timeout is not None else HISTORICAL_TIMEOUT if historical else DEFAULT_TIMEOUT
+    return own if at_most is None else min(own, at_most)
 
 
 def _read_span(value: float) -> timedelta:
@@ -56,6 +67,7 @@ class Awaited(ABC):
         "asked_at": read_moment,
         "triggered_at": read_moment,
         "timeout": _read_span,
+        "at_most": _read_span,
         "start_timeout": _read_span,
         "poll_frequency": _read_span,
     }
@@ -74,6 +86,8 @@ class Awaited(ABC):
     """By Fivetran's clock, rounded down to the second: when it answered our trigger."""
     timeout: timedelta | None = None
     """The whole wait; unset: 24 hours, seven days while Fivetran calls a sync historical."""
+    at_most: timedelta | None = None
+    """The whole wait is over after this too, where that comes first: a task's ``execution_timeout``."""
     start_timeout: timedelta = DEFAULT_START_TIMEOUT
     """Within this an accepted trigger must show itself."""
     poll_frequency: timedelta | None = None
@@ -109,7 +123,7 @@ class Awaited(ABC):
 
     def deadline(self) -> datetime:
         """When the whole wait is over, by our clock."""
-        return self.begun_at + (DEFAULT_TIMEOUT if self.timeout is None else self.timeout)
+        return self.begun_at + limit_of(self.timeout, self.at_most)
 
     @property
     def start_deadline(self) -> datetime:

@@ -40,6 +40,7 @@ class Order:
     restore_schedule: bool = False
     fresh_within: timedelta | None = None
     timeout: timedelta | None = None
+    at_most: timedelta | None = None
     start_timeout: timedelta = DEFAULT_START_TIMEOUT
     reschedule_wait: timedelta | None = None
     poll_frequency: timedelta | None = None

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_fivetran.core import steps
-from airflow_provider_fivetran.core.awaited import DEFAULT_START_TIMEOUT, DEFAULT_TIMEOUT, Aim
+from airflow_provider_fivetran.core.awaited import DEFAULT_START_TIMEOUT, Aim, limit_of
 from airflow_provider_fivetran.core.endpoints import get_transformation, run_transformation
 from airflow_provider_fivetran.core.errors import (
     FivetranConflict,
@@ -55,6 +55,7 @@ class RunOrder:
     when_partially_succeeded: WhenPartiallySucceeded = "fail"
     when_blocked: WhenBlocked = "fail"
     timeout: timedelta | None = None
+    at_most: timedelta | None = None
     start_timeout: timedelta = DEFAULT_START_TIMEOUT
     poll_frequency: timedelta | None = None
     maybe_started: bool = False
@@ -159,7 +160,7 @@ def _look(order: RunOrder, clock: Clock) -> Procedure[_Found]:
 
 def _check_deadline(order: RunOrder, found: _Found, begun_at: datetime | None) -> None:
     """A start that comes behind another run may come too late."""
-    limit = DEFAULT_TIMEOUT if order.timeout is None else order.timeout
+    limit = limit_of(order.timeout, order.at_most)
     if begun_at is not None and found.now >= begun_at + limit:
         link = found.transformation.link
         raise FivetranTransformationTimeout(
@@ -181,6 +182,7 @@ def _ticket(
         begun_at=begun_at,
         is_ours=is_ours,
         timeout=order.timeout,
+        at_most=order.at_most,
         start_timeout=order.start_timeout,
         poll_frequency=order.poll_frequency,
         partial_is_enough=order.when_partially_succeeded == "succeed",

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_fivetran.core import reports
+from airflow_provider_fivetran.core.awaited import limit_of
 from airflow_provider_fivetran.core.endpoints import (
     change_connection,
     get_connection,
@@ -25,12 +26,7 @@ from airflow_provider_fivetran.core.moments import in_words
 from airflow_provider_fivetran.core.orders import Order, Undo
 from airflow_provider_fivetran.core.scoping import check_scope
 from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask, ask_patiently
-from airflow_provider_fivetran.core.ticket import (
-    DEFAULT_TIMEOUT,
-    HISTORICAL_TIMEOUT,
-    Aim,
-    Ticket,
-)
+from airflow_provider_fivetran.core.ticket import Aim, Ticket
 from airflow_provider_fivetran.core.triggering import Trigger, history_of
 from airflow_provider_fivetran.core.verdicts import SyncRecord
 
@@ -166,7 +162,7 @@ def take_up(
 def _check_deadline(order: Order, found: _Found, begun_at: datetime | None) -> None:
     """A start that comes again, after a put-off or behind another sync, may come too late."""
     is_historical = order.resync or found.connection.status.is_historical
-    limit = order.timeout or (HISTORICAL_TIMEOUT if is_historical else DEFAULT_TIMEOUT)
+    limit = limit_of(order.timeout, order.at_most, historical=is_historical)
     if begun_at is not None and found.now >= begun_at + limit:
         link = dashboard_link(order.connection_id)
         raise FivetranSyncTimeout(
@@ -301,6 +297,7 @@ def _begin(
         now=found.now,
         begun_at=begun_at,
         timeout=order.timeout,
+        at_most=order.at_most,
         start_timeout=order.start_timeout,
         fail_when_rescheduled=order.when_rescheduled == "fail",
         reschedule_wait=order.reschedule_wait,

@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_fivetran.core.awaited import (
-    DEFAULT_START_TIMEOUT,
-    DEFAULT_TIMEOUT,
-    Aim,
-    Awaited,
-)
+from airflow_provider_fivetran.core.awaited import DEFAULT_START_TIMEOUT, Aim, Awaited, limit_of
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import read_moment
 
@@ -21,9 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.core.models import Connection
 
-__all__ = ["DEFAULT_START_TIMEOUT", "DEFAULT_TIMEOUT", "HISTORICAL_TIMEOUT", "Aim", "Ticket"]
-
-HISTORICAL_TIMEOUT = timedelta(days=7)
+__all__ = ["DEFAULT_START_TIMEOUT", "Aim", "Ticket"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +113,4 @@ class Ticket(Awaited):
 
     def deadline(self, *, historical: bool = False) -> datetime:
         """When the whole wait is over, by our clock."""
-        if self.timeout is not None:
-            return self.begun_at + self.timeout
-        long = historical or self.historical
-        return self.begun_at + (HISTORICAL_TIMEOUT if long else DEFAULT_TIMEOUT)
+        return self.begun_at + limit_of(self.timeout, self.at_most, historical=historical or self.historical)

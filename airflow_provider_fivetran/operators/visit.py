@@ -16,7 +16,6 @@ from airflow_provider_fivetran.core.events import error_of, read_event
 from airflow_provider_fivetran.core.starting import Skipped, Started, Undo, start, take_up, undo
 from airflow_provider_fivetran.core.steps import PATIENCE
 from airflow_provider_fivetran.core.stopping import PATIENCE_WHEN_KILLED, let_it_be_stopped, stop
-from airflow_provider_fivetran.core.ticket import HISTORICAL_TIMEOUT
 from airflow_provider_fivetran.core.verdicts import SyncRecord, TriggerAgain
 from airflow_provider_fivetran.core.watch import watch
 from airflow_provider_fivetran.links import RECORD_XCOM
@@ -108,7 +107,7 @@ class Visit(Visiting["Order", Memo, "Outcome"]):
         return FivetranSyncTrigger(errand=errand, **arguments)
 
     def _ends_by(self, ticket: Ticket) -> datetime:
-        return ticket.begun_at + max(ticket.timeout or HISTORICAL_TIMEOUT, timedelta(0))
+        return ticket.deadline(historical=True)
 
     def _timed_out(self, ticket: Ticket, why: str) -> Outcome:
         return reports.timed_out(ticket, why, utcnow())

@@ -16,7 +16,6 @@ from airflow_provider_fivetran.arguments import (
     check_delay,
     check_flag,
     check_text,
-    shorter,
     span_of,
 )
 
@@ -91,7 +90,8 @@ class WaitingTask(BaseOperator):
         """
         return {
             "poll_frequency": span_of("poll_frequency", self.poll_frequency, least=SHORTEST_POLL),
-            "timeout": shorter(span_of("timeout", self.timeout), self.execution_timeout),
+            "timeout": span_of("timeout", self.timeout),
+            "at_most": self.execution_timeout,
             "start_timeout": span_of("start_timeout", self.start_timeout) or HOUR,
         }
 

@@ -17,6 +17,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred
 from jinja2 import Environment
 
+from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.exceptions import FivetranLookupError, FivetranSyncTimeout
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
@@ -214,7 +215,14 @@ class TestDeadlines:
     def test_the_shorter_of_the_two_limits_holds(self, deferrable):
         deferrable.add(ENDLESS)
         left, _ = deferral(deferrable, execution_timeout=timedelta(hours=2), timeout=60)
-        assert left.trigger.ticket["timeout"] == 60
+        ticket = Ticket.from_json(left.trigger.ticket)
+        assert ticket.deadline() - ticket.begun_at == timedelta(seconds=60)
+
+    def test_a_long_execution_timeout_lengthens_no_wait(self, deferrable):
+        deferrable.add(ENDLESS)
+        left, _ = deferral(deferrable, execution_timeout=timedelta(days=3))
+        ticket = Ticket.from_json(left.trigger.ticket)
+        assert ticket.deadline() - ticket.begun_at == timedelta(days=1)
 
     def test_timeout_seconds_is_deprecated_and_works(self):
         with pytest.warns(DeprecationWarning, match="timeout_seconds is deprecated"):

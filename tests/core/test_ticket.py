@@ -31,3 +31,29 @@ def test_spans_and_moments_are_written_as_json_and_read_back_as_they_were():
     written = wanted.to_json()
     assert (written["timeout"], written["reschedule_wait"]) == (300, 1.5)
     assert type(wanted).from_json(written) == wanted
+
+
+DAY, WEEK, HOUR = timedelta(days=1), timedelta(days=7), timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "at_most", "historical", "expected"),
+    [
+        (None, None, False, DAY),
+        (None, None, True, WEEK),
+        (None, HOUR, False, HOUR),
+        (None, HOUR, True, HOUR),
+        pytest.param(None, 3 * DAY, False, DAY, id="what a task may take at most lengthens no wait"),
+        (None, 3 * DAY, True, 3 * DAY),
+        (2 * HOUR, HOUR, False, HOUR),
+        (2 * HOUR, 3 * DAY, False, 2 * HOUR),
+        (2 * DAY, None, False, 2 * DAY),
+    ],
+)
+def test_a_wait_ends_with_the_shorter_of_its_own_limit_and_that_of_the_task(
+    timeout, at_most, historical, expected
+):
+    waiting = ticket(timeout=timeout, at_most=at_most, historical=historical)
+    assert waiting.deadline() == waiting.begun_at + expected
+    assert ticket(timeout=timeout, at_most=at_most).deadline(historical=historical) == waiting.deadline()
+    assert type(waiting).from_json(waiting.to_json()) == waiting
