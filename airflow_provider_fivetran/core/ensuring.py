@@ -54,7 +54,6 @@ LOOKS_AFTER_LOST_ANSWER = (1, 2, 4, 8, 15, 30)
 MOST_PAGES = 10
 # With one of these Fivetran may refuse a second connection of the same name. That it does is not documented.
 MAYBE_TAKEN = frozenset({400, 409})
-COMPLETE = "connected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +244,7 @@ class _Ensuring:
 
     def _change(self, found: Setup, comparison: Comparison) -> Procedure[SetupOutcome]:
         """Change what differs in one request, and finish."""
-        is_complete = found.connection.status.setup_state == COMPLETE
+        is_complete = found.connection.status.is_set_up
         reaches = [d for d in comparison.differences if d.field.startswith("config.")]
         sends = bool(comparison.unknown) and (
             bool(reaches) or not is_complete or self._order.send_secrets == "always"
@@ -346,7 +345,7 @@ class _Ensuring:
         return now
 
     def _is_to_be_tested(self, now: Setup, *, has_new_reach: bool) -> bool:
-        is_complete = now.connection.status.setup_state == COMPLETE
+        is_complete = now.connection.status.is_set_up
         if self._order.setup_tests == "always":
             return is_complete or not self._order.awaits_person
         is_described = bool(self._wanted.config or self._wanted.auth)
