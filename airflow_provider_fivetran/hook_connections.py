@@ -120,7 +120,7 @@ class ConnectionSetups:
         ):
             check_choice(name, value, kind)
         check_flag("paused", paused, optional=True)
-        trust = {"trust_certificates": trust_certificates, "trust_fingerprints": trust_fingerprints}
+        trust = _trusted(trust_certificates=trust_certificates, trust_fingerprints=trust_fingerprints)
         order = SetupOrder(
             description=Description(
                 group_id=self._group(group_id, destination_name),
@@ -134,7 +134,7 @@ class ConnectionSetups:
             when_different=when_different,
             send_secrets=send_secrets,
             setup_tests=setup_tests,
-            trust={name: True for name, trusts in trust.items() if trusts},
+            trust=trust,
             check_fields=check_metadata,
             awaits_person=awaits_person,
         )
@@ -166,22 +166,39 @@ class ConnectionSetups:
         connection_id: str,
         *,
         secrets: Mapping[str, Sequence[str]] | None = None,
+        run_setup_tests: bool = False,
+        trust_certificates: bool = False,
+        trust_fingerprints: bool = False,
         **changes: Any,
     ) -> Setup:
-        """Change a connection, without running setup tests (``PATCH /v1/connections/{id}``).
+        """Change a connection (``PATCH /v1/connections/{id}``).
 
         A change of ``config`` or ``auth`` stops a running sync.
 
         :param secrets: the fields of ``config`` and ``auth`` that are secrets, and where each comes from.
+        :param run_setup_tests: run its setup tests after the change; their results are in
+            ``connection.setup_tests`` of the answer, and one that fails is no error here. False.
+        :param trust_certificates: let them approve each certificate of the source that they meet; False.
+        :param trust_fingerprints: let them approve each SSH fingerprint that they meet; False.
         :param changes: fields of the request, such as ``config``, ``paused`` or ``sync_frequency``.
-        :raises ValueError: nothing is to be changed, or an Airflow connection lacks a secret.
+        :raises ValueError: nothing is to be changed, something is to be trusted by setup tests that are not run, or
+            an Airflow connection lacks a secret.
         """
         check_secrets(secrets or {})
+        check_flag("run_setup_tests", run_setup_tests)
+        trust = _trusted(trust_certificates=trust_certificates, trust_fingerprints=trust_fingerprints)
+        if trust and not run_setup_tests:
+            raise ValueError(
+                f"{' and '.join(trust)} is True, but run_setup_tests is False: only setup tests approve anything"
+            )
         parts = _with_secrets(changes.pop("config", {}), changes.pop("auth", {}), secrets or {})
         body = {**changes, **{name: value for name, value in parts.items() if value}}
         if not body:
             raise ValueError("nothing is to be changed")
-        return self._value(setup_endpoints.change_setup(connection_id, hide_by_name(body)))
+        call = setup_endpoints.change_setup(
+            connection_id, hide_by_name(body), setup_tests=run_setup_tests, trust=trust
+        )
+        return self._value(call)
 
     def set_schedule(self, connection_id: str, schedule: str | timedelta | Mapping[str, Any]) -> Setup:
         """Let Fivetran sync a connection by itself: never, every so often, by cron, or at a time of day (in UTC).
@@ -236,6 +253,13 @@ def _with_secrets(
     for path, secret in read_secrets(secrets).items():
         tree = put(tree, path, secret)
     return tree
+
+
+def _trusted(**flags: bool) -> dict[str, bool]:
+    """What of it setup tests are to trust, as a request says it."""
+    for name, trusts in flags.items():
+        check_flag(name, trusts)
+    return {name: trusts for name, trusts in flags.items() if trusts}
 
 
 def _judged(outcome: SetupOutcome, tell: Callable[[SetupOutcome], None]) -> SetupOutcome:

@@ -78,6 +78,9 @@ MADE = {
         ),
     ],
     "change_setup": [
+        setup_endpoints.change_setup(
+            "c", {"paused": True}, setup_tests=True, trust={"trust_certificates": True}
+        ),
         setup_endpoints.change_setup("c", {"config": {"host": "h"}, "auth": {"refresh_token": "r"}}),
         *(
             setup_endpoints.change_setup("c", SyncSchedule.of(schedule).changes())

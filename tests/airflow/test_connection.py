@@ -734,6 +734,35 @@ class TestHook:
                 hook.change_connection(made)
         assert (truth(blocking).config["password"], truth(blocking).paused) == (NEEDLES["token"], False)
 
+    def test_a_change_runs_setup_tests_only_if_that_is_asked_for(self, blocking):
+        made = ensure(blocking, setup_tests="never").well().value
+        blocking.sim.switches.setup_tests_need_trust = True
+        with FivetranHook(blocking.conn_id) as hook:
+            silent = hook.change_connection(made, config={"host": "a.example"})
+            tested = hook.change_connection(made, config={"host": "b.example"}, run_setup_tests=True)
+            trusting = hook.change_connection(
+                made, config={"host": "c.example"}, run_setup_tests=True, trust_certificates=True
+            )
+        asked = [request.body for request in blocking.heard if request.method == CHANGE]
+        assert [body["run_setup_tests"] for body in asked] == [False, True, True]
+        assert [body.get("trust_certificates") for body in asked] == [None, None, True]
+        assert silent.connection.setup_tests == ()
+        assert [test.has_failed for test in tested.connection.setup_tests] == [False, True]
+        assert not any(test.has_failed for test in trusting.connection.setup_tests)
+
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            ({"run_setup_tests": "yes", "paused": True}, "run_setup_tests is 'yes'"),
+            ({"run_setup_tests": True}, "nothing is to be changed"),
+            ({"trust_certificates": True, "paused": True}, "trust_certificates is True, but run_setup_tests"),
+        ],
+    )
+    def test_setup_tests_that_cannot_be_run_so_are_refused(self, blocking, arguments, text):
+        with FivetranHook(blocking.conn_id) as hook, pytest.raises(ValueError, match=text):
+            hook.change_connection("c", **arguments)
+        assert not blocking.heard
+
     def test_a_card_does_not_show_itself(self, blocking):
         blocking.sim.add_connection("c")
         with FivetranHook(blocking.conn_id) as hook:
