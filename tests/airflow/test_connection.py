@@ -11,11 +11,13 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_fivetran.core import ensuring
+from airflow_provider_fivetran.core.setups import ConnectCard
 from airflow_provider_fivetran.exceptions import (
     FivetranApiError,
     FivetranLookupError,
     FivetranNotAsDescribed,
     FivetranSetupTestFailed,
+    FivetranUnexpectedAnswer,
     FivetranUnreachable,
     FivetranWrongDescription,
 )
@@ -762,6 +764,11 @@ class TestHook:
         with FivetranHook(blocking.conn_id) as hook, pytest.raises(ValueError, match=text):
             hook.change_connection("c", **arguments)
         assert not blocking.heard
+
+    @pytest.mark.parametrize("card", [{}, {"token": "t"}, {"token": "t", "uri": ""}])
+    def test_a_card_without_a_link_is_an_error_and_no_empty_link(self, card):
+        with pytest.raises(FivetranUnexpectedAnswer, match="'uri'"):
+            ConnectCard.from_json({"connector_id": "c", "connect_card": card})
 
     def test_a_card_does_not_show_itself(self, blocking):
         blocking.sim.add_connection("c")
