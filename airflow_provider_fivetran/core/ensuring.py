@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_fivetran.core.differences import Comparison, compare
+from airflow_provider_fivetran.core.differences import Comparison, compare, completed
 from airflow_provider_fivetran.core.endpoints import run_setup_tests
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
@@ -17,6 +17,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranServerError,
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
+    FivetranWrongDescription,
 )
 from airflow_provider_fivetran.core.secret import hide_by_name
 from airflow_provider_fivetran.core.setup_check import checked
@@ -90,7 +91,8 @@ def find(group_id: str, name: str, clock: Clock) -> Procedure[Setup | None]:
 def ensure(order: SetupOrder, clock: Clock) -> Procedure[SetupOutcome]:
     """Make the connection be as described. Whatever was begun and broken off is finished by doing it again.
 
-    :raises FivetranWrongDescription: the description does not fit the type. Nothing was changed.
+    :raises FivetranWrongDescription: the description does not fit the type, or describes a part of an object of
+        which Fivetran hides another part. Nothing was changed.
     :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for two minutes.
     """
     wanted = order.description
@@ -215,6 +217,7 @@ class _Ensuring:
             yield Note(f"{self._wanted.name}: {difference}")
         if self._order.when_different != "change":
             yield from self._tell_unknown(comparison, sends=False)
+            self._changes(comparison, found)  # a dry run too tells what could not be sent
             return self._only_told("would_change" if comparison.differences else "unchanged")
         if comparison.fixed:
             return replace(self._outcome, action="refused")
@@ -288,23 +291,38 @@ class _Ensuring:
         wanted = self._wanted
         fields = [difference.field for difference in comparison.differences]
         fields += comparison.unknown if with_unknown else ()
+        hidden: list[str] = []
         changes: dict[str, Any] = {}
-        for section, described in wanted.reach.items():
-            # Of a field with parts all are sent: Fivetran puts the whole in place of the whole.
+        for section, described, shown in (("config", wanted.config, now.config), ("auth", wanted.auth, {})):
             tops = {field.split(".")[1] for field in fields if field.startswith(f"{section}.")}
             if tops:
-                changes[section] = {name: value for name, value in described.items() if name in tops}
+                changes[section] = {
+                    name: completed(value, shown.get(name), f"{section}.{name}", hidden)
+                    for name, value in described.items()
+                    if name in tops
+                }
         changes |= {
-            name: value
+            name: completed(value, now.settings.get(name), name, hidden)
             for name, value in wanted.settings.items()
             if name in {f.split(".")[0] for f in fields}
         }
+        if hidden:
+            raise self._loses(now, hidden)
         if "schedule" in fields and wanted.schedule is not None:
             changes |= wanted.schedule.changes(now.schedule, plainly=plainly)
         if "paused" in fields and wanted.paused:
             changes["paused"] = True
-        hidden: dict[str, Any] = hide_by_name(changes)
-        return hidden
+        secret: dict[str, Any] = hide_by_name(changes)
+        return secret
+
+    def _loses(self, now: Setup, hidden: list[str]) -> FivetranWrongDescription:
+        link = now.connection.link
+        return FivetranWrongDescription(
+            f"{self._wanted.name}: an object cannot be changed in part where Fivetran hides another part of it, "
+            f"which the change might lose: {', '.join(hidden)}; describe it too, a secret by way of secrets. {link}",
+            connection_id=now.connection.id,
+            link=link,
+        )
 
     def _send(self, now: Setup, changes: Mapping[str, Any]) -> Procedure[Setup]:
         call = change_setup(now.connection.id, changes)
