@@ -21,7 +21,7 @@ from airflow_provider_fivetran.connection_arguments import (
     check_settings,
 )
 from airflow_provider_fivetran.core import setup_endpoints
-from airflow_provider_fivetran.core.ensuring import SetupOrder, ensure, remove, set_schedule
+from airflow_provider_fivetran.core.ensuring import SetupOrder, Untested, ensure, remove, set_schedule
 from airflow_provider_fivetran.core.errors import FivetranNotFound
 from airflow_provider_fivetran.core.policies import SendSecrets, SetupTests, WhenDifferent
 from airflow_provider_fivetran.core.secret import hide_by_name
@@ -92,6 +92,7 @@ class ConnectionSetups:
         trust_fingerprints: bool = False,
         check_metadata: bool = True,
         awaits_person: bool = False,
+        untested: Untested | None = None,
         tell: Callable[[SetupOutcome], None] = lambda _outcome: None,
     ) -> SetupOutcome:
         """Make a connection be as described: create it if it is missing, and change only what differs.
@@ -99,6 +100,7 @@ class ConnectionSetups:
         The arguments are those of :class:`~airflow_provider_fivetran.operators.FivetranConnectionOperator`.
 
         :param awaits_person: somebody authorises it later by a Connect Card, so no setup tests are run.
+        :param untested: remembers for a later call that setup tests are still to be run; nothing does.
         :param tell: is called with the outcome, before an error is made of it.
         :raises ValueError: an argument is not allowed, or an Airflow connection lacks a secret.
         :raises FivetranWrongDescription: there is no such type, or a field is missing, unknown or wrong.
@@ -137,6 +139,7 @@ class ConnectionSetups:
             trust=trust,
             check_fields=check_metadata,
             awaits_person=awaits_person,
+            untested=untested or Untested(),
         )
         return _judged(self.carry_out(ensure(order, utcnow)), tell)
 

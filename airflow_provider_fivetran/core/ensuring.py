@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,13 +48,30 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.steps import Clock, Procedure
     from airflow_provider_fivetran.core.sync_schedule import SyncSchedule
 
-__all__ = ["SetupOrder", "create_once", "ensure", "find", "remove", "set_schedule"]
+__all__ = ["SetupOrder", "Untested", "create_once", "ensure", "find", "remove", "set_schedule"]
 
 # After the answer to a creation was lost: pauses before looks for the connection, in seconds.
 LOOKS_AFTER_LOST_ANSWER = (1, 2, 4, 8, 15, 30)
 MOST_PAGES = 10
 # With one of these Fivetran may refuse a second connection of the same name. That it does is not documented.
 MAYBE_TAKEN = frozenset({400, 409})
+
+
+class Untested:
+    """Remembers of which connection setup tests are still to be run after a change: nothing of it shows that.
+
+    This one remembers nothing; one of a task does so for its next try.
+    """
+
+    def recall(self) -> str | None:
+        """The id of the connection that an earlier try has changed, and may not have tested."""
+        return None
+
+    def keep(self, connection_id: str) -> None:
+        """It is about to be changed."""
+
+    def forget(self) -> None:
+        """Its setup tests have passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +87,7 @@ class SetupOrder:
     check_fields: bool = True
     awaits_person: bool = False
     """Somebody authorises it by a Connect Card, at whose end Fivetran itself runs the setup tests."""
+    untested: Untested = field(default_factory=Untested)
 
 
 def find(group_id: str, name: str, clock: Clock) -> Procedure[Setup | None]:
@@ -262,12 +280,15 @@ class _Ensuring:
         else:
             yield from self._tell_unknown(comparison, sends=sends)
         changes = self._changes(comparison, found, with_unknown=sends)
+        has_new_reach = bool(reaches) or self._order.untested.recall() == found.connection.id
         if not changes:
-            return (yield from self._finish(found, has_new_reach=False))
+            return (yield from self._finish(found, has_new_reach=has_new_reach))
         if found.connection.is_syncing and changes.keys() & {"config", "auth"}:
             yield Note(
                 f"{self._wanted.name}: a sync runs; Fivetran stops it for this change", is_warning=True
             )
+        if reaches and self._is_to_be_tested(found, has_new_reach=True):
+            self._order.untested.keep(found.connection.id)
         now = yield from self._send(found, changes)
         self._outcome = replace(
             self._outcome,
@@ -275,7 +296,7 @@ class _Ensuring:
             setup=now,
             secrets_sent=sends,
         )
-        return (yield from self._finish(now, has_new_reach=bool(reaches)))
+        return (yield from self._finish(now, has_new_reach=has_new_reach))
 
     def _tell_unknown(self, comparison: Comparison, *, sends: bool) -> Procedure[None]:
         if comparison.unknown:
@@ -335,6 +356,8 @@ class _Ensuring:
         if self._outcome.failure is None and self._is_to_be_tested(now, has_new_reach=has_new_reach):
             now, tests = yield from self._test(now)
             self._outcome = replace(self._outcome, setup=now, tests=tests, is_tested=True)
+            if self._outcome.failure is None:
+                self._order.untested.forget()
         if self._outcome.failure is None and self._wanted.paused is False and now.connection.paused:
             if self._order.awaits_person and not self._outcome.is_complete:
                 yield Note(f"{self._wanted.name} stays paused until somebody has authorised it")
@@ -375,7 +398,7 @@ class _Ensuring:
         )
 
     def _test(self, now: Setup) -> Procedure[tuple[Setup, tuple[SetupTest, ...]]]:
-        # Asked for until they were run: the next try sees no difference any more that would call for them.
+        # Asked for until they were run: a later run sees no difference any more that would call for them.
         call = run_setup_tests(now.connection.id, trust=self._order.trust)
         tested = (yield from ask_patiently(call, self._clock, patience=PATIENCE)).value
         for test in tested.setup_tests:

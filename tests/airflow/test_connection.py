@@ -24,7 +24,7 @@ from airflow_provider_fivetran.exceptions import (
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranConnectionOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
-from stories import TaskInstance, execute
+from stories import TaskInstance, TaskStateStore, execute
 
 GROUP = "sim_group"
 CHANGE = "PATCH"
@@ -112,14 +112,15 @@ def said(caplog, capsys):
 class Done:
     """What became of a task."""
 
-    def __init__(self, way, kind, **arguments):
+    def __init__(self, way, kind, *, store=None, **arguments):
         self.ti = TaskInstance()
         before = len(way.heard)
         given = {"task_id": "task", "fivetran_conn_id": way.conn_id, "fivetran_retry_delay": 0.01}
         self.value, self.error = None, None
+        context = {"ti": self.ti, "task_state_store": store}
         try:
             self.task = kind(**given | arguments)
-            self.value = execute(self.task, {"ti": self.ti})
+            self.value = execute(self.task, context)
         except Exception as error:  # noqa: BLE001 - what it is, is what the tests look at
             self.error = error
         self.requests = list(way.heard)[before:]
@@ -389,6 +390,69 @@ class TestChanging:
         assert done.record["differences"] == [{"field": "config.user", "now": "***", "wanted": "***"}]
         assert truth(blocking).config["user"] == "somebody else"
         assert "somebody else" not in said()
+
+
+CHANGED = {**POSTGRES["config"], "host": "new.example"}
+
+
+class TestBrokenOffBeforeItsSetupTests:
+    @pytest.fixture
+    def made(self, blocking):
+        return ensure(blocking).well().value
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        return TaskStateStore(tmp_path / "store")
+
+    @pytest.fixture
+    def died(self, blocking, made, store, monkeypatch):
+        """A worker dies between the change and its setup tests."""
+
+        class DiedError(BaseException):
+            pass
+
+        def die(*_args, **_kwargs):
+            raise DiedError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ensuring, "run_setup_tests", die)
+            with pytest.raises(DiedError):
+                ensure(blocking, config=CHANGED, store=store)
+        assert truth(blocking).config["host"] == "new.example"
+
+    @staticmethod
+    def _tests_of(done):
+        return [path for _, path in done.changes if path.endswith("/test")]
+
+    @pytest.mark.usefixtures("died")
+    def test_the_next_try_runs_them_and_no_later_one(self, blocking, store):
+        retry = ensure(blocking, config=CHANGED, store=store).well()
+        assert (retry.record["action"], len(self._tests_of(retry))) == ("renewed", 1)
+        assert self._tests_of(ensure(blocking, config=CHANGED, store=store).well()) == []
+
+    @pytest.mark.usefixtures("died")
+    def test_what_they_find_is_an_error_and_the_try_after_that_runs_them_too(self, blocking, store):
+        blocking.sim.switches.setup_tests_need_trust = True
+        for _ in range(2):
+            retry = ensure(blocking, config=CHANGED, store=store)
+            assert isinstance(retry.error, FivetranSetupTestFailed)
+            assert len(self._tests_of(retry)) == 1
+
+    @pytest.mark.usefixtures("died")
+    def test_of_another_connection_they_are_not_run(self, blocking, store):
+        other = {"connector_name": "other", "config": CHANGED}
+        ensure(blocking, **other).well()
+        assert self._tests_of(ensure(blocking, **other, store=store).well()) == []
+
+    @pytest.mark.usefixtures("made")
+    def test_nothing_is_noted_where_none_are_wanted(self, blocking, store):
+        ensure(blocking, config=CHANGED, setup_tests="never", store=store).well()
+        assert store.get("fivetran_errand") is None
+
+    @pytest.mark.usefixtures("died")
+    def test_a_note_that_cannot_be_read_stops_nothing(self, blocking, store):
+        store.set("fivetran_errand", {"try_number": 1, "limits": [], "memo": {"other": 1}})
+        ensure(blocking, config=CHANGED, store=store).well()
 
 
 class TestSchedules:
