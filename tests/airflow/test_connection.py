@@ -455,6 +455,16 @@ class TestBrokenOffBeforeItsSetupTests:
         ensure(blocking, config=CHANGED, store=store).well()
 
 
+class TestPaused:
+    @pytest.mark.parametrize("paused", [None, False])
+    def test_one_that_runs_already_goes_on_when_its_setup_tests_fail(self, blocking, paused):
+        ensure(blocking, paused=False).well()
+        blocking.sim.switches.setup_tests_need_trust = True
+        failed = ensure(blocking, config=CHANGED, paused=paused)
+        assert isinstance(failed.error, FivetranSetupTestFailed)
+        assert (truth(blocking).config["host"], truth(blocking).paused) == ("new.example", False)
+
+
 class TestSchedules:
     ALL = (
         pytest.param("manual", {"schedule_type": "MANUAL"}, id="manual"),
