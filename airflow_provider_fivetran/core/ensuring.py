@@ -178,7 +178,7 @@ def create_once(wanted: Description, body: Mapping[str, Any], clock: Clock) -> P
         return theirs, False
     else:
         _check_name(wanted, made)
-        yield from find(wanted.group_id, wanted.name, clock)  # is it the only one?
+        yield from _check_alone(wanted, made, clock)
         return made, True
     yield Note(f"{wanted.name}: looking whether it was created, for no answer told: {lost}", is_warning=True)
     for seconds in LOOKS_AFTER_LOST_ANSWER:
@@ -187,6 +187,20 @@ def create_once(wanted: Description, body: Mapping[str, Any], clock: Clock) -> P
         if found is not None:
             return found, True
     raise lost
+
+
+def _check_alone(wanted: Description, made: Setup, clock: Clock) -> Procedure[None]:
+    """Where Fivetran lets two have one name, somebody may have created another since we looked."""
+    id_, link = made.connection.id, made.connection.link
+    try:
+        yield from find(wanted.group_id, wanted.name, clock)
+    except FivetranLookupError as error:
+        raise FivetranLookupError(
+            f"{wanted.name!r} was created as {id_}, but somebody else has created it too: {error}. Nobody can tell "
+            f"which one is meant, so delete {id_}, which is paused and has synced nothing, or the other. {link}",
+            connection_id=id_,
+            link=link,
+        ) from None
 
 
 def _check_name(wanted: Description, made: Setup) -> None:

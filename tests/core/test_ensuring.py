@@ -106,10 +106,10 @@ def test_what_certainly_made_nothing_is_an_error_at_once(error):
 
 def test_one_that_somebody_else_makes_in_the_same_moment_is_told_before_either_syncs():
     fivetran = Fivetran(find=[(), [MADE, MADE_BY_ANOTHER]], kind=NO_TYPE, create=MADE)
-    with pytest.raises(
-        FivetranLookupError, match="more than one connection named 'shop' in the group g: c, d"
-    ):
+    told = r"created as c.*more than one connection named 'shop' in the group g: c, d.*delete c"
+    with pytest.raises(FivetranLookupError, match=told) as raised:
         drive(fivetran, replace(WANTED, paused=False))
+    assert (raised.value.connection_id, raised.value.link) == ("c", MADE.connection.link)
     assert methods(fivetran) == ["GET", "GET", "POST", "GET"]
 
 
