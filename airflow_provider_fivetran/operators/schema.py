@@ -41,8 +41,8 @@ class FivetranSchemaOperator(SchemaTask, BaseOperator):
     :param schemas: what is to be, by the names of the source, as a mapping or as JSON text, each with what matters
         of it: ``{"shop": {"tables": {"orders": {"enabled": True, "sync_mode": "HISTORY"}, "customers": {"columns":
         {"email": {"hashed": True}, "fax": False}}, "logs": False}}}``. ``True`` and ``False`` alone are short for
-        ``enabled``, and a list of names for what is enabled: ``{"shop": ["orders", "customers"]}``. What is not
-        named stays as it is.
+        ``enabled``, and a list of names, at least one, for what is enabled: ``{"shop": ["orders", "customers"]}``.
+        What is not named stays as it is.
     :param schema_change_handling: what becomes of what is new in the source: ``"ALLOW_ALL"``, ``"ALLOW_COLUMNS"`` or
         ``"BLOCK_ALL"``; unset leaves it. Of this and ``schemas`` at least one is given.
     :param others: schemas beside those that are described, and tables beside those that are described of a schema:

@@ -111,6 +111,17 @@ def test_others_are_disabled_where_they_can_be():
     assert [one.table for one in changes.differences] == ["logs"]
 
 
+def test_a_schema_is_emptied_only_by_a_mapping_that_names_no_table():
+    with pytest.raises(ValueError, match=r"schemas\['shop'\] is \[\]; allowed"):
+        read_description({"shop": []})
+    none = config(
+        shop={"orders": table(False), "logs": table(False), "system": table(**locked("SYSTEM_TABLE"))}
+    )
+    fivetran = Fivetran(schemas=SHOP, change=none)
+    changes = ensure(fivetran, {"shop": {"tables": {}}}, others="disable")
+    assert [one.table for one in changes.differences] == ["orders", "logs"]
+
+
 def test_a_table_in_a_disabled_schema_is_warned_about():
     asleep = config(off=("shop",), shop={"orders": table()})
     fivetran = Fivetran(schemas=asleep)
