@@ -326,6 +326,27 @@ class TestTheHook:
         hook.change_source_column(ID, "shop", "customers", "fax", enabled=False)
         hook.drop_columns(ID, fax)
 
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"shop": {"customers": "fax"}},
+            {"shop": {"customers": []}},
+            {"shop": {"customers": [""]}},
+            {"shop": {"customers": {"fax": False}}},
+            {"shop": {}},
+            {"shop": ["customers"]},
+            {},
+            "shop",
+            None,
+        ],
+    )
+    def test_drops_nothing_where_it_is_not_told_columns_by_schema_and_table(self, hook, shop, columns):
+        with pytest.raises(
+            ValueError, match=r"columns is .*allowed are names of columns by schema and table"
+        ):
+            hook.drop_columns(ID, columns)
+        assert not shop.heard
+
     def test_prepares(self, hook, shop):
         shop.sim.add_connection("new", schema="shop", source_tables=SOURCE, schema_captured=False)
         hook.prepare_schema_config("new", {"shop": {"tables": {"logs": False}}})
