@@ -196,7 +196,7 @@ class SchemaCalls:
         :raises FivetranWrongDescription: something described does not exist, or Fivetran does not let it be so.
         :raises FivetranNotAsDescribed: something differs and ``when_different`` is ``"fail"``, or did not change.
         :raises FivetranNotFound: Fivetran has not read the schema of the source yet, and is not to.
-        :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached.
+        :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for two minutes.
         """
         check_choice("others", others, OtherTables)
         check_choice("when_different", when_different, WhenDifferent)

@@ -61,7 +61,7 @@ class FivetranSchemaOperator(SchemaTask, BaseOperator):
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most; 3.
     :param fivetran_retry_delay: seconds before the first repetition; 1; later pauses grow.
     :raises ValueError: an argument is not allowed (when the DAG is parsed, or after its template was rendered).
-    :raises FivetranConflict: Fivetran could not stop the sync that runs; a retry may find it ended.
+    :raises FivetranConflict: for two minutes Fivetran could not stop the sync that runs; a retry may find it ended.
     :raises FivetranUnreachable: Fivetran could not be reached for two minutes.
     :raises AirflowFailException: trying again would change nothing: the description cannot be
         (``FivetranWrongDescription``), something is not as described (``FivetranNotAsDescribed``), there is no

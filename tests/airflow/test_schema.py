@@ -166,7 +166,8 @@ class TestTheTask:
         assert isinstance(story.cause, FivetranNotAsDescribed)
         assert "Fivetran took the changes" in str(story.error)
 
-    def test_a_sync_that_cannot_be_stopped_leaves_it_to_a_retry(self, shop):
+    def test_a_sync_that_cannot_be_stopped_leaves_it_to_a_retry(self, shop, monkeypatch):
+        monkeypatch.setattr("airflow_provider_fivetran.core.schema_ensuring.PATIENCE", timedelta(0))
         shop.sim.set_plan(ID, SyncPlan(duration=60))
         shop.sim.start_sync(ID)
         shop.sim.switches.stop_fails = True

@@ -13,7 +13,10 @@ from airflow_provider_fivetran.core.errors import (
     FivetranForbidden,
     FivetranNotAsDescribed,
     FivetranNotFound,
+    FivetranRateLimited,
+    FivetranServerError,
     FivetranUnauthorized,
+    FivetranUnreachable,
     FivetranWrongDescription,
 )
 from airflow_provider_fivetran.core.schema_config import SchemaConfig, SourceColumn
@@ -232,6 +235,33 @@ class TestAfterwards:
         after = config(shop={"orders": table(False), "logs": table(False), "system": table()})
         fivetran = Fivetran(schemas=SHOP, change=after)
         assert ensure(fivetran, {"shop": {"tables": {"orders": True, "logs": False}}}).is_changed
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            FivetranUnreachable("no answer", maybe_received=True),
+            FivetranServerError("503", status=503),
+            FivetranRateLimited("slow down"),
+            FivetranConflict("Failed to stop in-progress sync"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_what_may_help_is_asked_for_again_for_two_minutes(self, error):
+        fivetran = Fivetran(schemas=SHOP, change=[error, error, DONE])
+        assert ensure(fivetran).is_changed
+        assert fivetran.requests == [READ, CHANGE, CHANGE, CHANGE]
+        preparing = Fivetran(schemas=NO_SCHEMA, prepare=[error, config()])
+        assert ensure(preparing, when_no_schema="prepare").is_prepared
+        for never in (Fivetran(schemas=SHOP, change=error), Fivetran(schemas=NO_SCHEMA, prepare=error)):
+            with pytest.raises(type(error)):
+                ensure(never, when_no_schema="prepare")
+            assert 100 < sum(never.pauses) <= 120
+
+    def test_a_refusal_is_not_asked_for_again(self):
+        fivetran = Fivetran(schemas=SHOP, change=FivetranForbidden("403", status=403))
+        with pytest.raises(FivetranForbidden):
+            ensure(fivetran)
+        assert fivetran.requests == [READ, CHANGE]
 
     def test_a_sync_that_cannot_be_stopped_may_have_ended_at_the_next_try(self):
         fivetran = Fivetran(schemas=SHOP, change=FivetranConflict("Failed to stop in-progress sync"))
