@@ -183,9 +183,10 @@ class ConnectionSetups:
             ``connection.setup_tests`` of the answer, and one that fails is no error here. False.
         :param trust_certificates: let them approve each certificate of the source that they meet; False.
         :param trust_fingerprints: let them approve each SSH fingerprint that they meet; False.
-        :param changes: fields of the request, such as ``config``, ``paused`` or ``sync_frequency``.
-        :raises ValueError: nothing is to be changed, something is to be trusted by setup tests that are not run, or
-            an Airflow connection lacks a secret.
+        :param changes: fields of the request, such as ``config``, ``paused`` or ``sync_frequency``. An object within
+            ``config`` is sent as it is given: that Fivetran keeps the rest of it is not documented.
+        :raises ValueError: nothing is to be changed, ``config`` or ``auth`` is no dictionary, something is to be
+            trusted by setup tests that are not run, or an Airflow connection lacks a secret.
         """
         check_secrets(secrets or {})
         check_flag("run_setup_tests", run_setup_tests)
@@ -194,7 +195,10 @@ class ConnectionSetups:
             raise ValueError(
                 f"{' and '.join(trust)} is True, but run_setup_tests is False: only setup tests approve anything"
             )
-        parts = _with_secrets(changes.pop("config", {}), changes.pop("auth", {}), secrets or {})
+        sections = {name: changes.pop(name, {}) for name in ("config", "auth")}
+        for name, fields in sections.items():
+            check_fields(name, fields)
+        parts = _with_secrets(**sections, secrets=secrets or {})
         body = {**changes, **{name: value for name, value in parts.items() if value}}
         if not body:
             raise ValueError("nothing is to be changed")

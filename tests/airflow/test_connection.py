@@ -831,10 +831,12 @@ class TestHook:
         [
             ({"run_setup_tests": "yes", "paused": True}, "run_setup_tests is 'yes'"),
             ({"run_setup_tests": True}, "nothing is to be changed"),
+            ({"config": None}, "config is a NoneType; allowed is a dictionary"),
+            ({"auth": ["token"]}, "auth is a list; allowed is a dictionary"),
             ({"trust_certificates": True, "paused": True}, "trust_certificates is True, but run_setup_tests"),
         ],
     )
-    def test_setup_tests_that_cannot_be_run_so_are_refused(self, blocking, arguments, text):
+    def test_a_change_that_cannot_be_is_refused_before_it_is_sent(self, blocking, arguments, text):
         with FivetranHook(blocking.conn_id) as hook, pytest.raises(ValueError, match=text):
             hook.change_connection("c", **arguments)
         assert not blocking.heard
