@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, TypeGuard, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,7 @@ __all__ = [
     "SHORTEST_POLL",
     "check_attempts",
     "check_choice",
+    "check_columns",
     "check_confirmed",
     "check_delay",
     "check_flag",
@@ -283,6 +284,24 @@ def scope_of(value: object, name: str = "scope") -> dict[str, tuple[str, ...]]:
         f"{name} is {value!r}; allowed are tables by schema, such as {{'shop': ['orders']}}, with no list empty. "
         "A template of it ends in '| tojson', and has to find a value"
     )
+
+
+def check_columns(value: object) -> None:
+    """Check names of columns by schema and table.
+
+    :raises ValueError: it is something else, or names no column of a table.
+    """
+    if not _has_names(value) or not all(
+        _has_names(tables) and all(map(_are_names, tables.values())) for tables in value.values()
+    ):
+        raise ValueError(
+            f"columns is {value!r}; allowed are names of columns by schema and table, such as "
+            "{'shop': {'customers': ['fax']}}, with no list empty"
+        )
+
+
+def _has_names(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping) and len(value) > 0 and all(map(_is_name, value))
 
 
 def _are_names(tables: object) -> bool:

@@ -21,7 +21,7 @@ from airflow_provider_fivetran.connection_arguments import (
     check_settings,
 )
 from airflow_provider_fivetran.core import setup_endpoints
-from airflow_provider_fivetran.core.ensuring import SetupOrder, ensure, remove, set_schedule
+from airflow_provider_fivetran.core.ensuring import SetupOrder, Untested, ensure, remove, set_schedule
 from airflow_provider_fivetran.core.errors import FivetranNotFound
 from airflow_provider_fivetran.core.policies import SendSecrets, SetupTests, WhenDifferent
 from airflow_provider_fivetran.core.secret import hide_by_name
@@ -92,6 +92,7 @@ class ConnectionSetups:
         trust_fingerprints: bool = False,
         check_metadata: bool = True,
         awaits_person: bool = False,
+        untested: Untested | None = None,
         tell: Callable[[SetupOutcome], None] = lambda _outcome: None,
     ) -> SetupOutcome:
         """Make a connection be as described: create it if it is missing, and change only what differs.
@@ -99,6 +100,7 @@ class ConnectionSetups:
         The arguments are those of :class:`~airflow_provider_fivetran.operators.FivetranConnectionOperator`.
 
         :param awaits_person: somebody authorises it later by a Connect Card, so no setup tests are run.
+        :param untested: remembers for a later call that setup tests are still to be run; nothing does.
         :param tell: is called with the outcome, before an error is made of it.
         :raises ValueError: an argument is not allowed, or an Airflow connection lacks a secret.
         :raises FivetranWrongDescription: there is no such type, or a field is missing, unknown or wrong.
@@ -120,7 +122,7 @@ class ConnectionSetups:
         ):
             check_choice(name, value, kind)
         check_flag("paused", paused, optional=True)
-        trust = {"trust_certificates": trust_certificates, "trust_fingerprints": trust_fingerprints}
+        trust = _trusted(trust_certificates=trust_certificates, trust_fingerprints=trust_fingerprints)
         order = SetupOrder(
             description=Description(
                 group_id=self._group(group_id, destination_name),
@@ -134,9 +136,10 @@ class ConnectionSetups:
             when_different=when_different,
             send_secrets=send_secrets,
             setup_tests=setup_tests,
-            trust={name: True for name, trusts in trust.items() if trusts},
+            trust=trust,
             check_fields=check_metadata,
             awaits_person=awaits_person,
+            untested=untested or Untested(),
         )
         return _judged(self.carry_out(ensure(order, utcnow)), tell)
 
@@ -166,22 +169,43 @@ class ConnectionSetups:
         connection_id: str,
         *,
         secrets: Mapping[str, Sequence[str]] | None = None,
+        run_setup_tests: bool = False,
+        trust_certificates: bool = False,
+        trust_fingerprints: bool = False,
         **changes: Any,
     ) -> Setup:
-        """Change a connection, without running setup tests (``PATCH /v1/connections/{id}``).
+        """Change a connection (``PATCH /v1/connections/{id}``).
 
         A change of ``config`` or ``auth`` stops a running sync.
 
         :param secrets: the fields of ``config`` and ``auth`` that are secrets, and where each comes from.
-        :param changes: fields of the request, such as ``config``, ``paused`` or ``sync_frequency``.
-        :raises ValueError: nothing is to be changed, or an Airflow connection lacks a secret.
+        :param run_setup_tests: run its setup tests after the change; their results are in
+            ``connection.setup_tests`` of the answer, and one that fails is no error here. False.
+        :param trust_certificates: let them approve each certificate of the source that they meet; False.
+        :param trust_fingerprints: let them approve each SSH fingerprint that they meet; False.
+        :param changes: fields of the request, such as ``config``, ``paused`` or ``sync_frequency``. An object within
+            ``config`` is sent as it is given: that Fivetran keeps the rest of it is not documented.
+        :raises ValueError: nothing is to be changed, ``config`` or ``auth`` is no dictionary, something is to be
+            trusted by setup tests that are not run, or an Airflow connection lacks a secret.
         """
         check_secrets(secrets or {})
-        parts = _with_secrets(changes.pop("config", {}), changes.pop("auth", {}), secrets or {})
+        check_flag("run_setup_tests", run_setup_tests)
+        trust = _trusted(trust_certificates=trust_certificates, trust_fingerprints=trust_fingerprints)
+        if trust and not run_setup_tests:
+            raise ValueError(
+                f"{' and '.join(trust)} is True, but run_setup_tests is False: only setup tests approve anything"
+            )
+        sections = {name: changes.pop(name, {}) for name in ("config", "auth")}
+        for name, fields in sections.items():
+            check_fields(name, fields)
+        parts = _with_secrets(**sections, secrets=secrets or {})
         body = {**changes, **{name: value for name, value in parts.items() if value}}
         if not body:
             raise ValueError("nothing is to be changed")
-        return self._value(setup_endpoints.change_setup(connection_id, hide_by_name(body)))
+        call = setup_endpoints.change_setup(
+            connection_id, hide_by_name(body), setup_tests=run_setup_tests, trust=trust
+        )
+        return self._value(call)
 
     def set_schedule(self, connection_id: str, schedule: str | timedelta | Mapping[str, Any]) -> Setup:
         """Let Fivetran sync a connection by itself: never, every so often, by cron, or at a time of day (in UTC).
@@ -236,6 +260,13 @@ def _with_secrets(
     for path, secret in read_secrets(secrets).items():
         tree = put(tree, path, secret)
     return tree
+
+
+def _trusted(**flags: bool) -> dict[str, bool]:
+    """What of it setup tests are to trust, as a request says it."""
+    for name, trusts in flags.items():
+        check_flag(name, trusts)
+    return {name: trusts for name, trusts in flags.items() if trusts}
 
 
 def _judged(outcome: SetupOutcome, tell: Callable[[SetupOutcome], None]) -> SetupOutcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_fivetran.arguments import check_choice, scope_of, span_of
+from airflow_provider_fivetran.arguments import check_choice, check_columns, scope_of, span_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core import schema_endpoints
 from airflow_provider_fivetran.core.policies import (
@@ -168,8 +168,10 @@ class SchemaCalls:
         """Let the next sync drop disabled columns in the destination (``POST .../schemas/drop-columns``).
 
         :param columns: names of columns by schema and table: ``{"shop": {"customers": ["fax"]}}``.
+        :raises ValueError: it is something else, such as a text in place of a list, or names no column.
         :raises FivetranConflict: one of them is not disabled.
         """
+        check_columns(columns)
         self._value(schema_endpoints.drop_columns(connection_id, columns))
 
     def ensure_schema_config(
@@ -194,7 +196,7 @@ class SchemaCalls:
         :raises FivetranWrongDescription: something described does not exist, or Fivetran does not let it be so.
         :raises FivetranNotAsDescribed: something differs and ``when_different`` is ``"fail"``, or did not change.
         :raises FivetranNotFound: Fivetran has not read the schema of the source yet, and is not to.
-        :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached.
+        :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for two minutes.
         """
         check_choice("others", others, OtherTables)
         check_choice("when_different", when_different, WhenDifferent)

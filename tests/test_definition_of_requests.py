@@ -78,6 +78,9 @@ MADE = {
         ),
     ],
     "change_setup": [
+        setup_endpoints.change_setup(
+            "c", {"paused": True}, setup_tests=True, trust={"trust_certificates": True}
+        ),
         setup_endpoints.change_setup("c", {"config": {"host": "h"}, "auth": {"refresh_token": "r"}}),
         *(
             setup_endpoints.change_setup("c", SyncSchedule.of(schedule).changes())
@@ -366,6 +369,8 @@ def test_each_field_that_is_read_of_an_answer_is_declared(definition, call):
         item = Reading(id="x", **({"status": "x"} if is_word else {}))
         if "properties" in known.get("status", {}) or "$ref" in known.get("status", {}):
             item["status"] = Reading()
+        if "connect_card" in known:
+            item["connect_card"] = {"uri": "x"}
         call.read(item)
     assert item.names <= set(known) | UNDECLARED.get(path, set())
     status = item.get("status")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.core.setups import Description, Setup
 
-__all__ = ["Comparison", "Difference", "compare", "is_masked"]
+__all__ = ["Comparison", "Difference", "compare", "completed", "is_masked"]
 
 # What can be chosen when the connection is made, and never again. Source: "API Configuration" of Fivetran's REST
 # API, and the body of ``modify_connection``, which lacks the others.
@@ -78,6 +78,23 @@ def compare(wanted: Description, found: Setup) -> Comparison:
     unknown: list[str] = []
     differences = [*_differences(wanted, found, unknown)]
     return Comparison(tuple(differences), tuple(dict.fromkeys(unknown)))
+
+
+def completed(wanted: Any, now: Any, path: str, hidden: list[str]) -> Any:
+    """A described object with the fields that Fivetran shows of it besides.
+
+    Whether a change puts the whole object in place of the whole is not documented: sent so, it loses nothing.
+
+    :param hidden: is given the path of each value that Fivetran hides and nobody describes, which is left out.
+    """
+    if not isinstance(wanted, Mapping) or not isinstance(now, Mapping):
+        return wanted
+    rest = {name: value for name, value in now.items() if name not in wanted}
+    hidden += (where for where, value in _values(rest, path) if is_masked(value))
+    inner = {
+        name: completed(value, now.get(name), f"{path}.{name}", hidden) for name, value in wanted.items()
+    }
+    return rest | inner
 
 
 def _differences(wanted: Description, found: Setup, unknown: list[str]) -> Iterator[Difference]:
@@ -147,14 +164,18 @@ def _plain(value: Any) -> str:
 
 
 def _leaves(value: Any, path: str) -> Iterator[str]:
+    return (where for where, _ in _values(value, path))
+
+
+def _values(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _leaves(inner, f"{path}.{name}")
+            yield from _values(inner, f"{path}.{name}")
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
-            yield from _leaves(inner, f"{path}.{number}")
+            yield from _values(inner, f"{path}.{number}")
     else:
-        yield path
+        yield path, value
 
 
 def _cut(value: Any) -> str:

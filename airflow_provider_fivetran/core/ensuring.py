@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_fivetran.core.differences import Comparison, compare
+from airflow_provider_fivetran.core.differences import Comparison, compare, completed
 from airflow_provider_fivetran.core.endpoints import run_setup_tests
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
@@ -17,6 +17,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranServerError,
     FivetranUnexpectedAnswer,
     FivetranUnreachable,
+    FivetranWrongDescription,
 )
 from airflow_provider_fivetran.core.secret import hide_by_name
 from airflow_provider_fivetran.core.setup_check import checked
@@ -47,14 +48,30 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.steps import Clock, Procedure
     from airflow_provider_fivetran.core.sync_schedule import SyncSchedule
 
-__all__ = ["SetupOrder", "create_once", "ensure", "find", "remove", "set_schedule"]
+__all__ = ["SetupOrder", "Untested", "create_once", "ensure", "find", "remove", "set_schedule"]
 
 # After the answer to a creation was lost: pauses before looks for the connection, in seconds.
 LOOKS_AFTER_LOST_ANSWER = (1, 2, 4, 8, 15, 30)
 MOST_PAGES = 10
 # With one of these Fivetran may refuse a second connection of the same name. That it does is not documented.
 MAYBE_TAKEN = frozenset({400, 409})
-COMPLETE = "connected"
+
+
+class Untested:
+    """Remembers of which connection setup tests are still to be run after a change: nothing of it shows that.
+
+    This one remembers nothing; one of a task does so for its next try.
+    """
+
+    def recall(self) -> str | None:
+        """The id of the connection that an earlier try has changed, and may not have tested."""
+        return None
+
+    def keep(self, connection_id: str) -> None:
+        """It is about to be changed."""
+
+    def forget(self) -> None:
+        """Its setup tests have passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +87,7 @@ class SetupOrder:
     check_fields: bool = True
     awaits_person: bool = False
     """Somebody authorises it by a Connect Card, at whose end Fivetran itself runs the setup tests."""
+    untested: Untested = field(default_factory=Untested)
 
 
 def find(group_id: str, name: str, clock: Clock) -> Procedure[Setup | None]:
@@ -91,7 +109,8 @@ def find(group_id: str, name: str, clock: Clock) -> Procedure[Setup | None]:
 def ensure(order: SetupOrder, clock: Clock) -> Procedure[SetupOutcome]:
     """Make the connection be as described. Whatever was begun and broken off is finished by doing it again.
 
-    :raises FivetranWrongDescription: the description does not fit the type. Nothing was changed.
+    :raises FivetranWrongDescription: the description does not fit the type, or describes a part of an object of
+        which Fivetran hides another part. Nothing was changed.
     :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for two minutes.
     """
     wanted = order.description
@@ -159,7 +178,7 @@ def create_once(wanted: Description, body: Mapping[str, Any], clock: Clock) -> P
         return theirs, False
     else:
         _check_name(wanted, made)
-        yield from find(wanted.group_id, wanted.name, clock)  # is it the only one?
+        yield from _check_alone(wanted, made, clock)
         return made, True
     yield Note(f"{wanted.name}: looking whether it was created, for no answer told: {lost}", is_warning=True)
     for seconds in LOOKS_AFTER_LOST_ANSWER:
@@ -168,6 +187,20 @@ def create_once(wanted: Description, body: Mapping[str, Any], clock: Clock) -> P
         if found is not None:
             return found, True
     raise lost
+
+
+def _check_alone(wanted: Description, made: Setup, clock: Clock) -> Procedure[None]:
+    """Where Fivetran lets two have one name, somebody may have created another since we looked."""
+    id_, link = made.connection.id, made.connection.link
+    try:
+        yield from find(wanted.group_id, wanted.name, clock)
+    except FivetranLookupError as error:
+        raise FivetranLookupError(
+            f"{wanted.name!r} was created as {id_}, but somebody else has created it too: {error}. Nobody can tell "
+            f"which one is meant, so delete {id_}, which is paused and has synced nothing, or the other. {link}",
+            connection_id=id_,
+            link=link,
+        ) from None
 
 
 def _check_name(wanted: Description, made: Setup) -> None:
@@ -216,6 +249,7 @@ class _Ensuring:
             yield Note(f"{self._wanted.name}: {difference}")
         if self._order.when_different != "change":
             yield from self._tell_unknown(comparison, sends=False)
+            self._changes(comparison, found)  # a dry run too tells what could not be sent
             return self._only_told("would_change" if comparison.differences else "unchanged")
         if comparison.fixed:
             return replace(self._outcome, action="refused")
@@ -245,7 +279,7 @@ class _Ensuring:
 
     def _change(self, found: Setup, comparison: Comparison) -> Procedure[SetupOutcome]:
         """Change what differs in one request, and finish."""
-        is_complete = found.connection.status.setup_state == COMPLETE
+        is_complete = found.connection.status.is_set_up
         reaches = [d for d in comparison.differences if d.field.startswith("config.")]
         sends = bool(comparison.unknown) and (
             bool(reaches) or not is_complete or self._order.send_secrets == "always"
@@ -260,12 +294,15 @@ class _Ensuring:
         else:
             yield from self._tell_unknown(comparison, sends=sends)
         changes = self._changes(comparison, found, with_unknown=sends)
+        has_new_reach = bool(reaches) or self._order.untested.recall() == found.connection.id
         if not changes:
-            return (yield from self._finish(found, has_new_reach=False))
+            return (yield from self._finish(found, has_new_reach=has_new_reach))
         if found.connection.is_syncing and changes.keys() & {"config", "auth"}:
             yield Note(
                 f"{self._wanted.name}: a sync runs; Fivetran stops it for this change", is_warning=True
             )
+        if reaches and self._is_to_be_tested(found, has_new_reach=True):
+            self._order.untested.keep(found.connection.id)
         now = yield from self._send(found, changes)
         self._outcome = replace(
             self._outcome,
@@ -273,7 +310,7 @@ class _Ensuring:
             setup=now,
             secrets_sent=sends,
         )
-        return (yield from self._finish(now, has_new_reach=bool(reaches)))
+        return (yield from self._finish(now, has_new_reach=has_new_reach))
 
     def _tell_unknown(self, comparison: Comparison, *, sends: bool) -> Procedure[None]:
         if comparison.unknown:
@@ -289,23 +326,38 @@ class _Ensuring:
         wanted = self._wanted
         fields = [difference.field for difference in comparison.differences]
         fields += comparison.unknown if with_unknown else ()
+        hidden: list[str] = []
         changes: dict[str, Any] = {}
-        for section, described in wanted.reach.items():
-            # Of a field with parts all are sent: Fivetran puts the whole in place of the whole.
+        for section, described, shown in (("config", wanted.config, now.config), ("auth", wanted.auth, {})):
             tops = {field.split(".")[1] for field in fields if field.startswith(f"{section}.")}
             if tops:
-                changes[section] = {name: value for name, value in described.items() if name in tops}
+                changes[section] = {
+                    name: completed(value, shown.get(name), f"{section}.{name}", hidden)
+                    for name, value in described.items()
+                    if name in tops
+                }
         changes |= {
-            name: value
+            name: completed(value, now.settings.get(name), name, hidden)
             for name, value in wanted.settings.items()
             if name in {f.split(".")[0] for f in fields}
         }
+        if hidden:
+            raise self._loses(now, hidden)
         if "schedule" in fields and wanted.schedule is not None:
             changes |= wanted.schedule.changes(now.schedule, plainly=plainly)
         if "paused" in fields and wanted.paused:
             changes["paused"] = True
-        hidden: dict[str, Any] = hide_by_name(changes)
-        return hidden
+        secret: dict[str, Any] = hide_by_name(changes)
+        return secret
+
+    def _loses(self, now: Setup, hidden: list[str]) -> FivetranWrongDescription:
+        link = now.connection.link
+        return FivetranWrongDescription(
+            f"{self._wanted.name}: an object cannot be changed in part where Fivetran hides another part of it, "
+            f"which the change might lose: {', '.join(hidden)}; describe it too, a secret by way of secrets. {link}",
+            connection_id=now.connection.id,
+            link=link,
+        )
 
     def _send(self, now: Setup, changes: Mapping[str, Any]) -> Procedure[Setup]:
         call = change_setup(now.connection.id, changes)
@@ -318,6 +370,8 @@ class _Ensuring:
         if self._outcome.failure is None and self._is_to_be_tested(now, has_new_reach=has_new_reach):
             now, tests = yield from self._test(now)
             self._outcome = replace(self._outcome, setup=now, tests=tests, is_tested=True)
+            if self._outcome.failure is None:
+                self._order.untested.forget()
         if self._outcome.failure is None and self._wanted.paused is False and now.connection.paused:
             if self._order.awaits_person and not self._outcome.is_complete:
                 yield Note(f"{self._wanted.name} stays paused until somebody has authorised it")
@@ -346,7 +400,7 @@ class _Ensuring:
         return now
 
     def _is_to_be_tested(self, now: Setup, *, has_new_reach: bool) -> bool:
-        is_complete = now.connection.status.setup_state == COMPLETE
+        is_complete = now.connection.status.is_set_up
         if self._order.setup_tests == "always":
             return is_complete or not self._order.awaits_person
         is_described = bool(self._wanted.config or self._wanted.auth)
@@ -358,7 +412,7 @@ class _Ensuring:
         )
 
     def _test(self, now: Setup) -> Procedure[tuple[Setup, tuple[SetupTest, ...]]]:
-        # Asked for until they were run: the next try sees no difference any more that would call for them.
+        # Asked for until they were run: a later run sees no difference any more that would call for them.
         call = run_setup_tests(now.connection.id, trust=self._order.trust)
         tested = (yield from ask_patiently(call, self._clock, patience=PATIENCE)).value
         for test in tested.setup_tests:

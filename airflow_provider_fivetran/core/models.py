@@ -123,6 +123,11 @@ class ConnectionStatus:
     tasks: tuple[Notice, ...] = ()
     warnings: tuple[Notice, ...] = ()
 
+    @property
+    def is_set_up(self) -> bool:
+        """Whether Fivetran gets into the source: the setup is complete, and not broken."""
+        return self.setup_state == "connected"
+
     @classmethod
     def from_json(cls, data: Json) -> ConnectionStatus:
         return cls(

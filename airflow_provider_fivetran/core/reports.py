@@ -147,7 +147,7 @@ def reasons_of(connection: Connection, entry: SyncHistoryEntry | None) -> str:
     parts += [f"failed setup test {test}" for test in connection.setup_tests if test.has_failed][
         :MOST_NOTICES
     ]
-    if status.setup_state and status.setup_state != "connected":
+    if status.setup_state and not status.is_set_up:
         parts.append(f"the setup is {status.setup_state}")
     parts += [f"warning: {notice}" for notice in status.warnings[:MOST_NOTICES]]
     return "; ".join(_shortened(part).rstrip(".") for part in parts)

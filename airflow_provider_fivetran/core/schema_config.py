@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran.core.errors import FivetranUnexpectedAnswer
@@ -132,7 +133,7 @@ class SourceTable:
         return {"enabled": self.enabled, **more} if more else self.enabled
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceSchema:
     """A schema of a connection's schema configuration, with its tables; names and flag as for a table."""
 
@@ -152,7 +153,11 @@ class SourceSchema:
         )
 
     def table(self, name: str) -> SourceTable | None:
-        return next((table for table in self.tables if table.source_name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, SourceTable]:
+        return {table.source_name: table for table in self.tables}
 
     def to_json(self) -> dict[str, Any]:
         """Write it as a description does, without the tables that are gone."""
@@ -160,7 +165,7 @@ class SourceSchema:
         return {"enabled": self.enabled, "tables": tables}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SchemaConfig:
     """The schema configuration of a connection."""
 
@@ -181,7 +186,11 @@ class SchemaConfig:
         )
 
     def schema(self, name: str) -> SourceSchema | None:
-        return next((schema for schema in self.schemas if schema.source_name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, SourceSchema]:
+        return {schema.source_name: schema for schema in self.schemas}
 
     def table(self, schema: str, table: str) -> SourceTable | None:
         found = self.schema(schema)

@@ -23,6 +23,9 @@ __all__ = [
 ]
 
 
+_NAMES = "names with what each is to be, or a list of the names of what is enabled"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedColumn:
     """What a column is to be; ``None`` is not described, here and below."""
@@ -156,6 +159,12 @@ def _read_schemas(value: object, words: _Strict | _Lenient) -> dict[str, Describ
 
 def _read_schema(where: str, value: object, words: _Strict | _Lenient) -> DescribedSchema:
     if isinstance(value, list | tuple):
+        if not value:
+            _refuse(
+                where,
+                value,
+                f"{_NAMES}, at least one; of a schema whose tables are not described, True or False",
+            )
         return DescribedSchema(enabled=True, tables=_read_tables(where, value, words))
     fields = _fields(where, value, {"enabled", "tables"})
     tables = fields.get("tables")
@@ -166,7 +175,8 @@ def _read_schema(where: str, value: object, words: _Strict | _Lenient) -> Descri
 
 
 def _read_tables(where: str, value: object, words: _Strict | _Lenient) -> dict[str, DescribedTable]:
-    return {name: _read_table(f"{where}[{name!r}]", one, words) for name, one in _named(where, value).items()}
+    tables = _named_some(where, value)
+    return {name: _read_table(f"{where}[{name!r}]", one, words) for name, one in tables.items()}
 
 
 def _read_table(where: str, value: object, words: _Strict | _Lenient) -> DescribedTable:
@@ -182,7 +192,7 @@ def _read_table(where: str, value: object, words: _Strict | _Lenient) -> Describ
 
 
 def _read_columns(where: str, value: object) -> dict[str, DescribedColumn]:
-    return {name: _read_column(f"{where}[{name!r}]", one) for name, one in _named(where, value).items()}
+    return {name: _read_column(f"{where}[{name!r}]", one) for name, one in _named_some(where, value).items()}
 
 
 def _read_column(where: str, value: object) -> DescribedColumn:
@@ -197,8 +207,15 @@ def _named(where: str, value: object) -> Mapping[str, object]:
     """Names with what each is to be; of a list each is to be enabled."""
     read = dict.fromkeys(value, True) if isinstance(value, list | tuple) and _are_names(value) else value
     if not isinstance(read, Mapping) or not _are_names(read):
-        _refuse(where, value, "names with what each is to be, or a list of the names of what is enabled")
+        _refuse(where, value, _NAMES)
     return read
+
+
+def _named_some(where: str, value: object) -> Mapping[str, object]:
+    """The same, but no empty list: it may mean all or none."""
+    if isinstance(value, list | tuple) and not value:
+        _refuse(where, value, f"{_NAMES}, at least one; where none is meant, {{}}")
+    return _named(where, value)
 
 
 def _are_names(value: Any) -> bool:

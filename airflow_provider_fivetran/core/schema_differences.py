@@ -30,6 +30,8 @@ Part: TypeAlias = Literal["connection", "schema", "table", "column"]
 
 # Characters. Airflow shows an error text in one piece; logs and pagers cut longer ones off.
 MOST_IN_LINES = 6000
+# Of so many names that are missing in one place it is said what may be meant.
+MOST_HINTS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +127,9 @@ def differences(config: SchemaConfig, description: SchemaDescription) -> Iterato
             yield Difference(kind="new", part="schema", schema=schema.source_name, found=schema.enabled)
         else:
             yield from _in_schema(schema, described)
-    for name in description.schemas:
-        if config.schema(name) is None:
-            yield Difference(kind="missing", part="schema", schema=name, obstacle=hint(name, config.schemas))
+    missing = [name for name in description.schemas if config.schema(name) is None]
+    for name, meant in _with_hints(missing, config.schemas):
+        yield Difference(kind="missing", part="schema", schema=name, obstacle=meant)
 
 
 def _in_schema(schema: SourceSchema, described: DescribedSchema) -> Iterator[Difference]:
@@ -154,10 +156,9 @@ def _in_schema(schema: SourceSchema, described: DescribedSchema) -> Iterator[Dif
             yield from _in_table(table, one, {**of, "table": table.source_name})
     names = {table.source_name for table in there}
     gone = {table.source_name for table in schema.tables} - names
-    for name in described.tables:
-        if name not in names:
-            why = ": it was deleted in the source" if name in gone else hint(name, there)
-            yield Difference(kind="missing", part="table", **of, table=name, obstacle=why)
+    for name, meant in _with_hints([name for name in described.tables if name not in names], there):
+        why = ": it was deleted in the source" if name in gone else meant
+        yield Difference(kind="missing", part="table", **of, table=name, obstacle=why)
 
 
 def _in_table(table: SourceTable, described: DescribedTable, of: Mapping[str, str]) -> Iterator[Difference]:
@@ -166,14 +167,14 @@ def _in_table(table: SourceTable, described: DescribedTable, of: Mapping[str, st
     mode = described.sync_mode
     if mode is not None and mode != table.sync_mode:
         yield _changed("table", "sync_mode", mode, table.sync_mode, _no_mode(table, mode), of)
+    known = {column.source_name: column for column in table.columns}
+    absent = [name for name in described.columns if table.has_all_columns and name not in known]
+    meant = dict(_with_hints(absent, table.columns))
     for name, wanted in described.columns.items():
-        column = table.column(name)
-        if column is None and table.has_all_columns:
-            yield Difference(
-                kind="missing", part="column", **of, column=name, obstacle=hint(name, table.columns)
-            )
+        if name in meant:
+            yield Difference(kind="missing", part="column", **of, column=name, obstacle=meant[name])
         else:
-            yield from _in_column(table, column or untouched(name), wanted, {**of, "column": name})
+            yield from _in_column(table, known.get(name) or untouched(name), wanted, {**of, "column": name})
     for column in table.columns:
         name = column.source_name
         if name in described.columns:
@@ -182,6 +183,14 @@ def _in_table(table: SourceTable, described: DescribedTable, of: Mapping[str, st
             yield Difference(kind="new", part="column", **of, column=name, found=column.enabled)
         elif described.other_columns is not None:
             yield from _in_column(table, column, described.other_columns, {**of, "column": name})
+
+
+def _with_hints(
+    missing: Iterable[str], there: Sequence[SourceSchema | SourceTable | SourceColumn]
+) -> Iterator[tuple[str, str]]:
+    """Each name with what may be meant, which takes a look at all that there is: only of the first few."""
+    for number, name in enumerate(missing):
+        yield name, hint(name, there) if number < MOST_HINTS else ""
 
 
 def _in_column(

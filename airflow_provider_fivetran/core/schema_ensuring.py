@@ -28,7 +28,7 @@ from airflow_provider_fivetran.core.schema_reading import (
     reload_config,
     with_all_columns,
 )
-from airflow_provider_fivetran.core.steps import Note, Pause, ask
+from airflow_provider_fivetran.core.steps import PATIENCE, Note, Pause, ask_patiently
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,14 +97,16 @@ def ensure_schema(order: SchemaOrder, clock: Clock) -> Procedure[SchemaChanges]:
         Nothing was changed.
     :raises FivetranNotAsDescribed: something differs and is not to be changed, or was not changed by Fivetran.
     :raises FivetranNotFound: Fivetran has not read the schema of the source yet, and is not to.
-    :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached.
+    :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached, or could not stop the sync
+        that runs, for two minutes.
     """
     try:
         config = yield from _present_config(order, clock)
     except FivetranNotFound as error:
         if not has_no_schema(error) or order.when_different != "change" or order.when_no_schema != "prepare":
             raise
-        yield from ask(prepare_schema_config(order.connection_id, order.description.body()))
+        prepare = prepare_schema_config(order.connection_id, order.description.body())
+        yield from ask_patiently(prepare, clock, patience=PATIENCE)
         yield Note(
             f"{order.connection_id}: Fivetran has not read the schema of the source yet; it was given the "
             "description to apply when it does. Until then nothing tells whether it fits"
@@ -123,7 +125,8 @@ def ensure_schema(order: SchemaOrder, clock: Clock) -> Procedure[SchemaChanges]:
     if order.when_different == "show":
         yield Note(f"{order.connection_id}: nothing was changed, for when_different is 'show'")
         return SchemaChanges(connection_id=order.connection_id, differences=wanted)
-    answer = yield from ask(change_schema_config(order.connection_id, body_of(config, wanted)))
+    change = change_schema_config(order.connection_id, body_of(config, wanted))
+    answer = yield from ask_patiently(change, clock, patience=PATIENCE)
     yield from _confirm(order, wanted, answer.value, clock)
     yield Note(f"{order.connection_id}: changed the schema configuration in {_count(wanted)}")
     return SchemaChanges(connection_id=order.connection_id, differences=wanted, is_changed=True)

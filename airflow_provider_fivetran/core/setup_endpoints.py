@@ -48,8 +48,19 @@ def create_connection(body: Mapping[str, Any]) -> Call[Setup]:
     )
 
 
-def change_setup(connection_id: str, changes: Mapping[str, Any]) -> Call[Setup]:
-    """``PATCH /v1/connections/{connectionId}`` without setup tests.
+def change_setup(
+    connection_id: str,
+    changes: Mapping[str, Any],
+    *,
+    setup_tests: bool = False,
+    trust: Mapping[str, bool] | None = None,
+) -> Call[Setup]:
+    """``PATCH /v1/connections/{connectionId}``, with setup tests only if they are asked for.
+
+    Setting a field to a value twice is the same as once, so it may be repeated; with setup tests, of which Fivetran
+    allows only so many, it is not.
+
+    :param trust: ``trust_certificates`` and ``trust_fingerprints`` for the setup tests.
 
     Before it changes how the source is reached, Fivetran stops a running sync (source: its page on the error "Failed
     to stop in-progress sync").
@@ -57,9 +68,9 @@ def change_setup(connection_id: str, changes: Mapping[str, Any]) -> Call[Setup]:
     return Call(
         method="PATCH",
         **_of_connection(connection_id),
-        body={**changes, "run_setup_tests": False},
+        body={**changes, **(trust or {}), "run_setup_tests": setup_tests},
         read=Setup.from_json,
-        safe=True,
+        safe=not setup_tests,
         slow=True,
     )
 

@@ -27,7 +27,6 @@ Action = Literal[
     "absent",
     "refused",
 ]
-_COMPLETE = "connected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +64,8 @@ class SetupOutcome:
 
     @property
     def is_complete(self) -> bool:
-        """Whether Fivetran gets into the source (``setup_state`` is ``connected``)."""
-        return self.setup is not None and self.setup.connection.status.setup_state == _COMPLETE
+        """Whether Fivetran gets into the source."""
+        return self.setup is not None and self.setup.connection.status.is_set_up
 
     @property
     def failure(self) -> FivetranError | None:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SetupTicket", "SetupWaited", "read_setup_event", "watch_setup"]
 
-COMPLETE = "connected"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupTicket(Awaited):
@@ -119,9 +117,10 @@ def watch_setup(ticket: SetupTicket, clock: Clock, *, key_has_worked: bool = Tru
         now = clock()
         if isinstance(answer, FivetranError):
             return _ended(ticket, "timed_out", f"Fivetran cannot be read: {answer}")
-        state = answer.value.status.setup_state
-        if state == COMPLETE:
+        status = answer.value.status
+        if status.is_set_up:
             return _ended(ticket, "complete", f"{ticket.name} is complete")
+        state = status.setup_state
         if seen is None or state != seen.status.setup_state:
             yield Note(f"{ticket.name} is {state or 'not told'}; waiting for somebody to authorise it")
         seen = answer.value

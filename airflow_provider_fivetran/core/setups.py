@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from airflow_provider_fivetran.core.fields import maybe_number, maybe_text, section, texts
+from airflow_provider_fivetran.core.errors import FivetranUnexpectedAnswer
+from airflow_provider_fivetran.core.fields import maybe_number, maybe_text, section, text, texts
 from airflow_provider_fivetran.core.models import Connection
 from airflow_provider_fivetran.core.policies import SetupSetting
 from airflow_provider_fivetran.core.secret import Secret
@@ -73,8 +74,15 @@ class ConnectCard:
 
     @classmethod
     def from_json(cls, data: Json) -> ConnectCard:
+        """Read the answer.
+
+        :raises FivetranUnexpectedAnswer: there is no link in it.
+        """
         card = section(data, "connect_card")
-        return cls(uri=Secret(maybe_text(card, "uri") or ""), token=Secret(maybe_text(card, "token") or ""))
+        uri = text(card, "uri")
+        if not uri.strip():
+            raise FivetranUnexpectedAnswer("Fivetran's answer has an empty 'uri' for the Connect Card")
+        return cls(uri=Secret(uri), token=Secret(maybe_text(card, "token") or ""))
 
 
 def _schedule_of(data: Json) -> SyncSchedule | None:

@@ -97,8 +97,9 @@ class FivetranConnectionOperator(BaseOperator):
     :param send_secrets: what cannot be compared is sent anew ``"always"``, except while a sync runs, which that
         would stop; ``"when_needed"``: when it is created, when other fields of ``config`` differ, and while its
         setup is not complete.
-    :param setup_tests: ``"when_needed"``: they are run when it is new, when ``config`` has changed, and while its
-        setup is not complete; ``"always"``; ``"never"``. They use up a budget of the account.
+    :param setup_tests: ``"when_needed"``: they are run when it is new, when ``config`` has changed, in this try or
+        (from Airflow 3.3 on) one that was broken off before its tests, and while its setup is not complete;
+        ``"always"``; ``"never"``. They use up a budget of the account.
     :param trust_certificates: let setup tests approve each certificate of the source that they meet; no.
     :param trust_fingerprints: let setup tests approve each SSH fingerprint that they meet; no.
     :param check_metadata: whether the fields are checked against Fivetran's metadata, which is one request. Without
@@ -251,6 +252,8 @@ class FivetranConnectionOperator(BaseOperator):
             if outcome.link is not None:
                 FivetranConnectionLink.persist(context, outcome.link)
 
+        from airflow_provider_fivetran.operators.setup_memo import NotedUntested  # noqa: PLC0415
+
         where = {"group_id": self.group_id, "destination_name": self.destination_name}
         if self.state == "absent":
             return hook.remove_connection(
@@ -273,6 +276,7 @@ class FivetranConnectionOperator(BaseOperator):
             trust_fingerprints=self.trust_fingerprints,
             check_metadata=self.check_metadata,
             awaits_person=self.connect_card is not None,
+            untested=NotedUntested(context, self.retries),
             tell=tell,
         )
 

@@ -41,8 +41,8 @@ class FivetranSchemaOperator(SchemaTask, BaseOperator):
     :param schemas: what is to be, by the names of the source, as a mapping or as JSON text, each with what matters
         of it: ``{"shop": {"tables": {"orders": {"enabled": True, "sync_mode": "HISTORY"}, "customers": {"columns":
         {"email": {"hashed": True}, "fax": False}}, "logs": False}}}``. ``True`` and ``False`` alone are short for
-        ``enabled``, and a list of names for what is enabled: ``{"shop": ["orders", "customers"]}``. What is not
-        named stays as it is.
+        ``enabled``, and a list of names, at least one, for what is enabled: ``{"shop": ["orders", "customers"]}``.
+        What is not named stays as it is.
     :param schema_change_handling: what becomes of what is new in the source: ``"ALLOW_ALL"``, ``"ALLOW_COLUMNS"`` or
         ``"BLOCK_ALL"``; unset leaves it. Of this and ``schemas`` at least one is given.
     :param others: schemas beside those that are described, and tables beside those that are described of a schema:
@@ -61,7 +61,7 @@ class FivetranSchemaOperator(SchemaTask, BaseOperator):
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most; 3.
     :param fivetran_retry_delay: seconds before the first repetition; 1; later pauses grow.
     :raises ValueError: an argument is not allowed (when the DAG is parsed, or after its template was rendered).
-    :raises FivetranConflict: Fivetran could not stop the sync that runs; a retry may find it ended.
+    :raises FivetranConflict: for two minutes Fivetran could not stop the sync that runs; a retry may find it ended.
     :raises FivetranUnreachable: Fivetran could not be reached for two minutes.
     :raises AirflowFailException: trying again would change nothing: the description cannot be
         (``FivetranWrongDescription``), something is not as described (``FivetranNotAsDescribed``), there is no

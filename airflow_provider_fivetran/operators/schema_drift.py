@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_fivetran.arguments import is_known, scope_of
+from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.core.moments import write_moment
 from airflow_provider_fivetran.core.policies import WhenDrifted
 from airflow_provider_fivetran.schema_task import SchemaTask
 
@@ -24,6 +27,8 @@ __all__ = ["DRIFT_XCOM", "SCHEMA_XCOM", "FivetranSchemaDriftOperator"]
 # The XCom with what was found, and the one with the configuration, for the next run to compare with.
 DRIFT_XCOM = "fivetran_schema_drift"
 SCHEMA_XCOM = "fivetran_schema"
+# Which run has looked when: of runs with a logical date, and of those without one.
+LOOK_XCOMS = ("fivetran_schema_look", "fivetran_schema_look_undated")
 
 
 class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
@@ -141,28 +146,39 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
     def _seen_before(self, context: Context, connection_id: str) -> Any:
         """What the run before has left, if it was about this connection.
 
-        Airflow has emptied this run's own XComs, also before a retry.
+        Airflow has emptied this run's own XComs, also before a retry. Of prior runs it finds the newest by their
+        logical date, and those without one all before or all after the others, as the database has it: so each
+        kind is asked for by itself.
         """
+        from airflow_provider_fivetran.assets import IS_AIRFLOW_2  # noqa: PLC0415
+
         ti = context["ti"]
 
-        def left(key: str) -> Any:
-            return ti.xcom_pull(
-                task_ids=ti.task_id, key=key, map_indexes=ti.map_index, include_prior_dates=True
-            )
+        def left(key: str, **where: Any) -> Any:
+            return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index, **where)
 
-        found = left(DRIFT_XCOM)
-        about = found.get("connection_id") if isinstance(found, Mapping) else None
-        if about not in {None, connection_id}:
+        looks = [left(key, include_prior_dates=True) for key in LOOK_XCOMS]
+        known = [look for look in looks if isinstance(look, Mapping)]
+        if not known:
+            return None
+        last = max(known, key=itemgetter("at"))
+        about = last["connection_id"]
+        if about != connection_id:
             self.log.warning(
                 "The run before has looked at %s, with which %s is not compared", about, connection_id
             )
             return None
-        return left(SCHEMA_XCOM)
+        # Airflow 2 cannot be asked for those of one run; there each run has a logical date.
+        return left(
+            SCHEMA_XCOM, **{"include_prior_dates": True} if IS_AIRFLOW_2 else {"run_id": last["run_id"]}
+        )
 
     def _conclude(self, context: Context, report: DriftReport) -> int:
         ti = context["ti"]
         ti.xcom_push(key=DRIFT_XCOM, value=report.to_json())
         ti.xcom_push(key=SCHEMA_XCOM, value=report.config.to_json())
+        look = {"connection_id": report.connection_id, "run_id": ti.run_id, "at": write_moment(utcnow())}
+        ti.xcom_push(key=LOOK_XCOMS[context.get("logical_date") is None], value=look)
         self.log.info("%s", report.summary())
         if report.reported:
             self.log.warning("%s", report.remarks())

@@ -11,18 +11,20 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_fivetran.core import ensuring
+from airflow_provider_fivetran.core.setups import ConnectCard
 from airflow_provider_fivetran.exceptions import (
     FivetranApiError,
     FivetranLookupError,
     FivetranNotAsDescribed,
     FivetranSetupTestFailed,
+    FivetranUnexpectedAnswer,
     FivetranUnreachable,
     FivetranWrongDescription,
 )
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranConnectionOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
-from stories import TaskInstance, execute
+from stories import TaskInstance, TaskStateStore, execute
 
 GROUP = "sim_group"
 CHANGE = "PATCH"
@@ -110,14 +112,15 @@ def said(caplog, capsys):
 class Done:
     """What became of a task."""
 
-    def __init__(self, way, kind, **arguments):
+    def __init__(self, way, kind, *, store=None, **arguments):
         self.ti = TaskInstance()
         before = len(way.heard)
         given = {"task_id": "task", "fivetran_conn_id": way.conn_id, "fivetran_retry_delay": 0.01}
         self.value, self.error = None, None
+        context = {"ti": self.ti, "task_state_store": store}
         try:
             self.task = kind(**given | arguments)
-            self.value = execute(self.task, {"ti": self.ti})
+            self.value = execute(self.task, context)
         except Exception as error:  # noqa: BLE001 - what it is, is what the tests look at
             self.error = error
         self.requests = list(way.heard)[before:]
@@ -387,6 +390,79 @@ class TestChanging:
         assert done.record["differences"] == [{"field": "config.user", "now": "***", "wanted": "***"}]
         assert truth(blocking).config["user"] == "somebody else"
         assert "somebody else" not in said()
+
+
+CHANGED = {**POSTGRES["config"], "host": "new.example"}
+
+
+class TestBrokenOffBeforeItsSetupTests:
+    @pytest.fixture
+    def made(self, blocking):
+        return ensure(blocking).well().value
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        return TaskStateStore(tmp_path / "store")
+
+    @pytest.fixture
+    def died(self, blocking, made, store, monkeypatch):
+        """A worker dies between the change and its setup tests."""
+
+        class DiedError(BaseException):
+            pass
+
+        def die(*_args, **_kwargs):
+            raise DiedError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ensuring, "run_setup_tests", die)
+            with pytest.raises(DiedError):
+                ensure(blocking, config=CHANGED, store=store)
+        assert truth(blocking).config["host"] == "new.example"
+
+    @staticmethod
+    def _tests_of(done):
+        return [path for _, path in done.changes if path.endswith("/test")]
+
+    @pytest.mark.usefixtures("died")
+    def test_the_next_try_runs_them_and_no_later_one(self, blocking, store):
+        retry = ensure(blocking, config=CHANGED, store=store).well()
+        assert (retry.record["action"], len(self._tests_of(retry))) == ("renewed", 1)
+        assert self._tests_of(ensure(blocking, config=CHANGED, store=store).well()) == []
+
+    @pytest.mark.usefixtures("died")
+    def test_what_they_find_is_an_error_and_the_try_after_that_runs_them_too(self, blocking, store):
+        blocking.sim.switches.setup_tests_need_trust = True
+        for _ in range(2):
+            retry = ensure(blocking, config=CHANGED, store=store)
+            assert isinstance(retry.error, FivetranSetupTestFailed)
+            assert len(self._tests_of(retry)) == 1
+
+    @pytest.mark.usefixtures("died")
+    def test_of_another_connection_they_are_not_run(self, blocking, store):
+        other = {"connector_name": "other", "config": CHANGED}
+        ensure(blocking, **other).well()
+        assert self._tests_of(ensure(blocking, **other, store=store).well()) == []
+
+    @pytest.mark.usefixtures("made")
+    def test_nothing_is_noted_where_none_are_wanted(self, blocking, store):
+        ensure(blocking, config=CHANGED, setup_tests="never", store=store).well()
+        assert store.get("fivetran_errand") is None
+
+    @pytest.mark.usefixtures("died")
+    def test_a_note_that_cannot_be_read_stops_nothing(self, blocking, store):
+        store.set("fivetran_errand", {"try_number": 1, "limits": [], "memo": {"other": 1}})
+        ensure(blocking, config=CHANGED, store=store).well()
+
+
+class TestPaused:
+    @pytest.mark.parametrize("paused", [None, False])
+    def test_one_that_runs_already_goes_on_when_its_setup_tests_fail(self, blocking, paused):
+        ensure(blocking, paused=False).well()
+        blocking.sim.switches.setup_tests_need_trust = True
+        failed = ensure(blocking, config=CHANGED, paused=paused)
+        assert isinstance(failed.error, FivetranSetupTestFailed)
+        assert (truth(blocking).config["host"], truth(blocking).paused) == ("new.example", False)
 
 
 class TestSchedules:
@@ -733,6 +809,42 @@ class TestHook:
             with pytest.raises(ValueError, match="nothing is to be changed"):
                 hook.change_connection(made)
         assert (truth(blocking).config["password"], truth(blocking).paused) == (NEEDLES["token"], False)
+
+    def test_a_change_runs_setup_tests_only_if_that_is_asked_for(self, blocking):
+        made = ensure(blocking, setup_tests="never").well().value
+        blocking.sim.switches.setup_tests_need_trust = True
+        with FivetranHook(blocking.conn_id) as hook:
+            silent = hook.change_connection(made, config={"host": "a.example"})
+            tested = hook.change_connection(made, config={"host": "b.example"}, run_setup_tests=True)
+            trusting = hook.change_connection(
+                made, config={"host": "c.example"}, run_setup_tests=True, trust_certificates=True
+            )
+        asked = [request.body for request in blocking.heard if request.method == CHANGE]
+        assert [body["run_setup_tests"] for body in asked] == [False, True, True]
+        assert [body.get("trust_certificates") for body in asked] == [None, None, True]
+        assert silent.connection.setup_tests == ()
+        assert [test.has_failed for test in tested.connection.setup_tests] == [False, True]
+        assert not any(test.has_failed for test in trusting.connection.setup_tests)
+
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            ({"run_setup_tests": "yes", "paused": True}, "run_setup_tests is 'yes'"),
+            ({"run_setup_tests": True}, "nothing is to be changed"),
+            ({"config": None}, "config is a NoneType; allowed is a dictionary"),
+            ({"auth": ["token"]}, "auth is a list; allowed is a dictionary"),
+            ({"trust_certificates": True, "paused": True}, "trust_certificates is True, but run_setup_tests"),
+        ],
+    )
+    def test_a_change_that_cannot_be_is_refused_before_it_is_sent(self, blocking, arguments, text):
+        with FivetranHook(blocking.conn_id) as hook, pytest.raises(ValueError, match=text):
+            hook.change_connection("c", **arguments)
+        assert not blocking.heard
+
+    @pytest.mark.parametrize("card", [{}, {"token": "t"}, {"token": "t", "uri": ""}])
+    def test_a_card_without_a_link_is_an_error_and_no_empty_link(self, card):
+        with pytest.raises(FivetranUnexpectedAnswer, match="'uri'"):
+            ConnectCard.from_json({"connector_id": "c", "connect_card": card})
 
     def test_a_card_does_not_show_itself(self, blocking):
         blocking.sim.add_connection("c")

@@ -166,7 +166,8 @@ class TestTheTask:
         assert isinstance(story.cause, FivetranNotAsDescribed)
         assert "Fivetran took the changes" in str(story.error)
 
-    def test_a_sync_that_cannot_be_stopped_leaves_it_to_a_retry(self, shop):
+    def test_a_sync_that_cannot_be_stopped_leaves_it_to_a_retry(self, shop, monkeypatch):
+        monkeypatch.setattr("airflow_provider_fivetran.core.schema_ensuring.PATIENCE", timedelta(0))
         shop.sim.set_plan(ID, SyncPlan(duration=60))
         shop.sim.start_sync(ID)
         shop.sim.switches.stop_fails = True
@@ -325,6 +326,27 @@ class TestTheHook:
             hook.drop_columns(ID, fax)
         hook.change_source_column(ID, "shop", "customers", "fax", enabled=False)
         hook.drop_columns(ID, fax)
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"shop": {"customers": "fax"}},
+            {"shop": {"customers": []}},
+            {"shop": {"customers": [""]}},
+            {"shop": {"customers": {"fax": False}}},
+            {"shop": {}},
+            {"shop": ["customers"]},
+            {},
+            "shop",
+            None,
+        ],
+    )
+    def test_drops_nothing_where_it_is_not_told_columns_by_schema_and_table(self, hook, shop, columns):
+        with pytest.raises(
+            ValueError, match=r"columns is .*allowed are names of columns by schema and table"
+        ):
+            hook.drop_columns(ID, columns)
+        assert not shop.heard
 
     def test_prepares(self, hook, shop):
         shop.sim.add_connection("new", schema="shop", source_tables=SOURCE, schema_captured=False)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
+from airflow_provider_fivetran.assets import IS_AIRFLOW_2
 from airflow_provider_fivetran.exceptions import FivetranNotFound, FivetranSchemaDrift, FivetranServerError
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranSchemaDriftOperator
 from airflow_provider_fivetran.simulator import Fault
-from stories import ID, Story
+from stories import ID, Story, TaskInstance, execute
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SOURCE = {"shop": {"orders": ["id", "note"], "customers": ["id", "email"], "logs": ["id"]}}
@@ -156,6 +159,74 @@ class TestFromRunToRun:
         shop.sim.faults.add(Fault("status", status=404, path=r"/schemas$"))
         assert check().xcom("fivetran_schema") is None
         assert isinstance(check().cause, FivetranSchemaDrift)
+
+
+class Runs(list):
+    """The XComs of a task's runs, and how Airflow finds those of prior runs: by logical date, then by time.
+
+    PostgreSQL puts runs without a logical date first, SQLite and MySQL put them last.
+    """
+
+    def __init__(self, *, undated_first: bool) -> None:
+        super().__init__()
+        self.undated_first = undated_first
+
+    def prior(self, key, until):
+        order = {True: 1, False: -1}[self.undated_first]
+        found = [run for run in self if key in run.pushed and (run.logical_date or run.run_after) <= until]
+        found.sort(
+            key=lambda run: (order * (run.logical_date is None), run.logical_date or START, run.number)
+        )
+        return found[-1] if found else None
+
+
+class Run(TaskInstance):
+    """A task instance of one of them."""
+
+    def __init__(self, runs: Runs, *, is_dated: bool) -> None:
+        super().__init__()
+        self.runs, self.number = runs, len(runs)
+        self.run_after = START + timedelta(hours=self.number)
+        self.logical_date = self.run_after if is_dated else None
+        runs.append(self)
+
+    def xcom_pull(self, *, key, include_prior_dates=False, run_id=None, **_):
+        if include_prior_dates:
+            run = self.runs.prior(key, self.run_after)
+        else:
+            run = next(run for run in self.runs if run.run_id == (run_id or self.run_id))
+        return json.loads(run.pushed[key]) if run is not None and key in run.pushed else None
+
+
+class TestRunsWithAndWithoutALogicalDate:
+    """Those that a schedule makes have one; those of an asset, and most of those made by hand, have none."""
+
+    @pytest.fixture(params=[True, False], ids=["PostgreSQL", "SQLite"])
+    def look(self, request, shop):
+        runs = Runs(undated_first=request.param)
+
+        def look(*, is_dated):
+            task = FivetranSchemaDriftOperator(
+                task_id="task", connector_id=ID, fivetran_conn_id=shop.conn_id, when_changed="report"
+            )
+            run = Run(runs, is_dated=is_dated)
+            dates = {"logical_date": run.logical_date} if is_dated else {}
+            execute(task, {"ti": run, **dates})
+            return json.loads(run.pushed["fivetran_schema_drift"])["count"]
+
+        return look
+
+    @pytest.mark.parametrize("kinds", list(itertools.product([True, False], repeat=4)))
+    def test_each_compares_with_the_one_before_whatever_that_is(self, shop, look, kinds):
+        if IS_AIRFLOW_2 and not all(kinds):
+            pytest.skip("there each run has a logical date")
+        first, second, third, fourth = kinds
+        look(is_dated=first)
+        table(shop, "logs").enabled = False
+        assert look(is_dated=second) == 1
+        assert look(is_dated=third) == 0
+        table(shop, "logs").enabled = True
+        assert look(is_dated=fourth) == 1
 
 
 class TestFromADescription:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -105,10 +106,10 @@ def test_what_certainly_made_nothing_is_an_error_at_once(error):
 
 def test_one_that_somebody_else_makes_in_the_same_moment_is_told_before_either_syncs():
     fivetran = Fivetran(find=[(), [MADE, MADE_BY_ANOTHER]], kind=NO_TYPE, create=MADE)
-    with pytest.raises(
-        FivetranLookupError, match="more than one connection named 'shop' in the group g: c, d"
-    ):
+    told = r"created as c.*more than one connection named 'shop' in the group g: c, d.*delete c"
+    with pytest.raises(FivetranLookupError, match=told) as raised:
         drive(fivetran, replace(WANTED, paused=False))
+    assert (raised.value.connection_id, raised.value.link) == ("c", MADE.connection.link)
     assert methods(fivetran) == ["GET", "GET", "POST", "GET"]
 
 
@@ -185,6 +186,59 @@ def test_what_fivetran_does_not_take_is_sent_twice_and_then_an_error():
     assert isinstance(outcome.failure, FivetranNotAsDescribed)
     assert "still shows config.host: 'old' -> 'db'" in str(outcome.failure)
     assert len([request for request in fivetran.requests if "run_setup_tests" in request]) == 2
+
+
+TUNNEL = {"host": "old", "port": 22, "user": {"name": "u", "shell": "sh"}}
+
+
+def change_of(fivetran):
+    [change] = [request for request in fivetran.requests if "run_setup_tests" in request]
+    return json.loads(change.partition("{")[1] + change.partition("{")[2])
+
+
+@pytest.mark.parametrize(
+    ("described", "sent"),
+    [
+        ({"host": "new"}, {**TUNNEL, "host": "new"}),
+        ({"user": {"name": "v"}}, {**TUNNEL, "user": {"name": "v", "shell": "sh"}}),
+        ({"host": "new", "port": None}, {**TUNNEL, "host": "new", "port": None}),
+    ],
+)
+def test_an_object_that_is_described_in_part_keeps_its_other_fields(described, sent):
+    found = shown(config={"host": "db", "tunnel": TUNNEL})
+    made = shown(config={"host": "db", "tunnel": {name: value for name, value in sent.items() if value}})
+    fivetran = Fivetran(find=[[found]], kind=NO_TYPE, change=made)
+    assert drive(fivetran, replace(WANTED, config={"tunnel": described})).action == "changed"
+    assert change_of(fivetran)["config"] == {"tunnel": sent}
+
+
+def test_so_does_an_object_among_the_settings():
+    warehouse = {"virtual_warehouse": "small", "newer": 1}
+    found = shown(destination_configuration=warehouse)
+    made = shown(destination_configuration={**warehouse, "virtual_warehouse": "big"})
+    wanted = replace(WANTED, settings={"destination_configuration": {"virtual_warehouse": "big"}})
+    fivetran = Fivetran(find=[[found]], kind=NO_TYPE, change=made)
+    assert drive(fivetran, wanted).action == "changed"
+    assert change_of(fivetran)["destination_configuration"] == {**warehouse, "virtual_warehouse": "big"}
+
+
+@pytest.mark.parametrize("hidden", ["******", {"name": "n", "key": "******"}, [{"key": "******"}]])
+@pytest.mark.parametrize("when_different", ["change", "show"])
+def test_an_object_is_not_changed_in_part_where_that_would_lose_a_secret_of_it(hidden, when_different):
+    found = shown(config={"host": "db", "tunnel": {**TUNNEL, "own": hidden}})
+    fivetran = Fivetran(find=[[found]], kind=NO_TYPE)
+    wanted = replace(WANTED, config={"tunnel": {"host": "new"}})
+    with pytest.raises(FivetranWrongDescription, match=r"config\.tunnel\.own.*describe it too") as raised:
+        drive(fivetran, wanted, when_different=when_different)
+    assert raised.value.connection_id == "c"
+    assert methods(fivetran) == ["GET", "GET"]
+
+
+def test_a_mask_is_never_sent_back():
+    found = shown(config={"host": "db", "tunnel": {**TUNNEL, "key": "******"}, "password": "******"})
+    fivetran = Fivetran(find=[[found]], kind=NO_TYPE, change=found)
+    drive(fivetran, replace(WANTED, config={"host": "db", "tunnel": {"key": Secret("k")}}))
+    assert change_of(fivetran)["config"] == {"tunnel": {**TUNNEL, "key": "k"}}
 
 
 def test_a_connection_that_is_not_as_described_is_never_let_go():

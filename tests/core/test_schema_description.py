@@ -127,6 +127,16 @@ def test_a_description_becomes_a_request_in_which_everything_says_whether_it_is_
         ({"s": {"enabled": 1}}, r"\['enabled'\] is 1; allowed: True or False"),
         ({"s": {"tables": "orders"}}, r"schemas\['s'\]\['tables'\] is 'orders'; allowed: names"),
         ({"s": ["orders", None]}, r"schemas\['s'\] is \['orders', None\]; allowed: names"),
+        (
+            {"s": []},
+            r"schemas\['s'\] is \[\]; allowed: .*, at least one; of a schema whose tables .* True or False",
+        ),
+        ({"s": ()}, r"schemas\['s'\] is \(\); allowed: .*, at least one"),
+        ({"s": {"tables": []}}, r"schemas\['s'\]\['tables'\] is \[\]; allowed: .*, at least one"),
+        (
+            {"s": {"tables": {"t": {"columns": []}}}},
+            r"schemas\['s'\]\['tables'\]\['t'\]\['columns'\] is \[\]; allowed: .*, at least one",
+        ),
         ({"s": {"tables": {"t": {"hashed": True}}}}, r"\['tables'\]\['t'\] has 'hashed'"),
         (
             {"s": {"tables": {"t": {"sync_mode": "history"}}}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_fivetran.core import schema_differences
 from airflow_provider_fivetran.core.schema_config import SourceColumn
 from airflow_provider_fivetran.core.schema_description import read_description, read_earlier
 from airflow_provider_fivetran.core.schema_differences import (
@@ -285,3 +286,39 @@ def test_a_text_of_many_lines_is_cut_and_counts_the_rest():
     assert len(text) < 7000
     assert text.endswith("- and 940 more")
     assert in_lines("head:", ["y" * 50_000, "z"]).endswith("- and 1 more")
+
+
+class Name(str):
+    """A name that counts how often names are compared."""
+
+    __slots__ = ()
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Name.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_each_of_very_many_tables_is_found_without_looking_through_all_of_them():
+    shop = {Name(f"t{number}"): table() for number in range(1000)}
+    present = config(shop=shop)
+    described = {str(name): {"enabled": False, "columns": {"x": False}} for name in shop}
+    Name.compared = 0
+    found = [*differences(present, read_description({"shop": {"tables": described}}))]
+    body = body_of(present, found)
+    assert len(body["schemas"]["shop"]["tables"]) == 1000
+    assert Name.compared < 20_000
+
+
+def test_what_may_be_meant_is_looked_for_only_of_the_first_names_that_are_missing(monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        schema_differences, "hint", lambda name, _: looked.append(name) or " (did you mean it?)"
+    )
+    now = config(shop={f"fresh_{number}": table() for number in range(100)})
+    was = config(shop={f"stale_{number}": table() for number in range(100)})
+    missing = [one for one in differences(now, read_earlier(was.to_json())) if one.kind == "missing"]
+    assert len(missing) == 100
+    assert looked == [f"stale_{number}" for number in range(20)]
+    assert [bool(one.obstacle) for one in missing] == [True] * 20 + [False] * 80

@@ -13,7 +13,10 @@ from airflow_provider_fivetran.core.errors import (
     FivetranForbidden,
     FivetranNotAsDescribed,
     FivetranNotFound,
+    FivetranRateLimited,
+    FivetranServerError,
     FivetranUnauthorized,
+    FivetranUnreachable,
     FivetranWrongDescription,
 )
 from airflow_provider_fivetran.core.schema_config import SchemaConfig, SourceColumn
@@ -109,6 +112,17 @@ def test_others_are_disabled_where_they_can_be():
     changes = ensure(fivetran, {"shop": ["orders"]}, others="disable")
     assert fivetran.requests == [READ, CHANGE]
     assert [one.table for one in changes.differences] == ["logs"]
+
+
+def test_a_schema_is_emptied_only_by_a_mapping_that_names_no_table():
+    with pytest.raises(ValueError, match=r"schemas\['shop'\] is \[\]; allowed"):
+        read_description({"shop": []})
+    none = config(
+        shop={"orders": table(False), "logs": table(False), "system": table(**locked("SYSTEM_TABLE"))}
+    )
+    fivetran = Fivetran(schemas=SHOP, change=none)
+    changes = ensure(fivetran, {"shop": {"tables": {}}}, others="disable")
+    assert [one.table for one in changes.differences] == ["orders", "logs"]
 
 
 def test_a_table_in_a_disabled_schema_is_warned_about():
@@ -221,6 +235,33 @@ class TestAfterwards:
         after = config(shop={"orders": table(False), "logs": table(False), "system": table()})
         fivetran = Fivetran(schemas=SHOP, change=after)
         assert ensure(fivetran, {"shop": {"tables": {"orders": True, "logs": False}}}).is_changed
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            FivetranUnreachable("no answer", maybe_received=True),
+            FivetranServerError("503", status=503),
+            FivetranRateLimited("slow down"),
+            FivetranConflict("Failed to stop in-progress sync"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_what_may_help_is_asked_for_again_for_two_minutes(self, error):
+        fivetran = Fivetran(schemas=SHOP, change=[error, error, DONE])
+        assert ensure(fivetran).is_changed
+        assert fivetran.requests == [READ, CHANGE, CHANGE, CHANGE]
+        preparing = Fivetran(schemas=NO_SCHEMA, prepare=[error, config()])
+        assert ensure(preparing, when_no_schema="prepare").is_prepared
+        for never in (Fivetran(schemas=SHOP, change=error), Fivetran(schemas=NO_SCHEMA, prepare=error)):
+            with pytest.raises(type(error)):
+                ensure(never, when_no_schema="prepare")
+            assert 100 < sum(never.pauses) <= 120
+
+    def test_a_refusal_is_not_asked_for_again(self):
+        fivetran = Fivetran(schemas=SHOP, change=FivetranForbidden("403", status=403))
+        with pytest.raises(FivetranForbidden):
+            ensure(fivetran)
+        assert fivetran.requests == [READ, CHANGE]
 
     def test_a_sync_that_cannot_be_stopped_may_have_ended_at_the_next_try(self):
         fivetran = Fivetran(schemas=SHOP, change=FivetranConflict("Failed to stop in-progress sync"))

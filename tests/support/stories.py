@@ -129,10 +129,17 @@ class TaskInstance:
         self.pushed[key] = json.dumps(value)
 
     def xcom_pull(
-        self, *, task_ids: str, key: str, map_indexes: int = -1, include_prior_dates: bool = False
+        self,
+        *,
+        task_ids: str,
+        key: str,
+        map_indexes: int = -1,
+        include_prior_dates: bool = False,
+        run_id: str | None = None,
     ) -> Any:
         assert (task_ids, map_indexes) == (self.task_id, self.map_index)
-        there = self.before | self.pushed if include_prior_dates else self.pushed
+        is_before = include_prior_dates or run_id not in {None, self.run_id}
+        there = self.before | self.pushed if is_before else self.pushed
         return json.loads(there[key]) if key in there else None
 
     def is_rescheduled(self, began: datetime, until: datetime) -> None:
