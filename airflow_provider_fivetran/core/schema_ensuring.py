@@ -63,6 +63,11 @@ class SchemaOrder:
     """Whether the source is read anew in any case."""
     reload_timeout: timedelta = RELOAD_TIMEOUT
 
+    @property
+    def link(self) -> str:
+        """Where to look in the Fivetran dashboard."""
+        return dashboard_link(self.connection_id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaChanges:
@@ -120,7 +125,7 @@ def ensure_schema(order: SchemaOrder, clock: Clock) -> Procedure[SchemaChanges]:
     head = f"{order.connection_id}: the schema configuration is not as described in {_count(wanted)}:"
     told = in_lines(head, [difference.in_words() for difference in wanted])
     if order.when_different == "fail":
-        raise _error(FivetranNotAsDescribed, order, told)
+        raise _not_as_described(order, told, wanted)
     yield Note(told)
     if order.when_different == "show":
         yield Note(f"{order.connection_id}: nothing was changed, for when_different is 'show'")
@@ -199,8 +204,10 @@ def _possible(order: SchemaOrder, config: SchemaConfig) -> Procedure[tuple[Diffe
             f"{order.connection_id}: the schema configuration cannot be as described, so nothing was changed:"
         )
         told = in_lines(head, [*missing, *locked])
-        raise _error(
-            FivetranWrongDescription, order, f"{told}\nNames are those of the source, and case-sensitive."
+        raise FivetranWrongDescription(
+            f"{told}\nNames are those of the source, and case-sensitive.\n{order.link}",
+            connection_id=order.connection_id,
+            link=order.link,
         )
     asleep = list(_in_disabled_schemas(config, order.description))
     if asleep:
@@ -241,7 +248,7 @@ def _confirm(
         f"{order.connection_id}: Fivetran took the changes of the schema configuration, and yet:",
         [one.in_words() for one in left],
     )
-    raise _error(FivetranNotAsDescribed, order, told)
+    raise _not_as_described(order, told, left)
 
 
 def _left(order: SchemaOrder, wanted: Sequence[Difference], config: SchemaConfig) -> list[Difference]:
@@ -258,6 +265,10 @@ def _count(wanted: Sequence[Difference]) -> str:
     return f"{len(wanted)} place{'' if len(wanted) == 1 else 's'}"
 
 
-def _error(kind: type[FivetranError], order: SchemaOrder, text: str) -> FivetranError:
-    link = dashboard_link(order.connection_id)
-    return kind(f"{text}\n{link}", connection_id=order.connection_id, link=link)
+def _not_as_described(order: SchemaOrder, text: str, left: Sequence[Difference]) -> FivetranNotAsDescribed:
+    return FivetranNotAsDescribed(
+        f"{text}\n{order.link}",
+        connection_id=order.connection_id,
+        link=order.link,
+        changes=SchemaChanges(connection_id=order.connection_id, differences=tuple(left)),
+    )

@@ -125,6 +125,8 @@ class TestTheTask:
         assert isinstance(story.error, AirflowFailException)
         assert isinstance(story.cause, FivetranNotAsDescribed)
         assert "in 4 places" in str(story.error)
+        changes = story.xcom("fivetran_schema_changes")
+        assert (changes["count"], len(changes["differences"]), changes["is_changed"]) == (4, 4, False)
         assert {request.method for request in story.requests} == {"GET"}
 
     def test_what_does_not_exist_is_told_before_the_request(self, shop):
@@ -165,6 +167,7 @@ class TestTheTask:
         story = run(shop)
         assert isinstance(story.cause, FivetranNotAsDescribed)
         assert "Fivetran took the changes" in str(story.error)
+        assert story.xcom("fivetran_schema_changes")["is_changed"] is False
 
     def test_a_sync_that_cannot_be_stopped_leaves_it_to_a_retry(self, shop, monkeypatch):
         monkeypatch.setattr("airflow_provider_fivetran.core.schema_ensuring.PATIENCE", timedelta(0))
