@@ -23,7 +23,7 @@ class FivetranTransformationTrigger(WaitingTrigger):
 
     Its arguments are those of :class:`~airflow_provider_fivetran.trigger_waiting.WaitingTrigger`; ``ticket`` is
     written by :meth:`airflow_provider_fivetran.core.run_ticket.RunTicket.to_json`, and ``when_killed`` is
-    ``"cancel"``: cancel the run when a person ends the deferred task; or ``"leave"``.
+    ``"stop"``: cancel the run when a person ends the deferred task; or ``"leave"``.
     """
 
     async def _event(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class FivetranTransformationTrigger(WaitingTrigger):
         }
 
     def _has_something_to_do(self) -> bool:
-        return self.when_killed == "cancel"
+        return self.when_killed == "stop"
 
     async def _see_to(self, state: str | None) -> None:
         if may_be_stopped(state):

@@ -201,7 +201,7 @@ FivetranTransformationOperator(
     fivetran_retry_delay=2,
     retries=2,
 )
-FivetranTransformationOperator(task_id="transform", transformation_id="t", when_killed="stop")  # type: ignore[arg-type]
+FivetranTransformationOperator(task_id="transform", transformation_id="t", when_killed="cancel")  # type: ignore[arg-type]
 FivetranTransformationSensor(
     task_id="wait",
     transformation_id="t",

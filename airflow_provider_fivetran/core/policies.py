@@ -39,7 +39,6 @@ __all__ = [
     "WhenPartiallySucceeded",
     "WhenPaused",
     "WhenRescheduled",
-    "WhenRunKilled",
     "WhenRunning",
     "WhenSomeFail",
     "WhenTroubled",
@@ -52,7 +51,6 @@ WhenBroken: TypeAlias = Literal["try", "test", "fail"]
 WhenKilled: TypeAlias = Literal["leave", "stop"]
 WhenPartiallySucceeded: TypeAlias = Literal["fail", "succeed"]
 WhenBlocked: TypeAlias = Literal["fail", "wait"]
-WhenRunKilled: TypeAlias = Literal["cancel", "leave"]
 WhenSomeFail: TypeAlias = Literal["fail", "succeed", "fail_above"]
 ScheduleType: TypeAlias = Literal["manual", "auto"]
 

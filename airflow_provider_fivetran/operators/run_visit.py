@@ -136,7 +136,7 @@ class RunVisit(Visiting["RunOrder", RunMemo, "RunEnded"]):
     @property
     def _is_to_be_stopped(self) -> bool:
         ticket = self._memo.ticket
-        return ticket is not None and ticket.is_ours and self._task.when_killed == "cancel"
+        return ticket is not None and ticket.is_ours and self._task.when_killed == "stop"
 
     def _keep(self, progress: RunProgress) -> None:
         """Note how far a start has come."""

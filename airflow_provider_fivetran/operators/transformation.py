@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_fivetran.arguments import check_choice, check_flag, check_transformation
 from airflow_provider_fivetran.core.policies import (
     WhenBlocked,
+    WhenKilled,
     WhenPartiallySucceeded,
-    WhenRunKilled,
     WhenRunning,
 )
 from airflow_provider_fivetran.links import FivetranTransformationLink
@@ -59,7 +59,7 @@ class FivetranTransformationOperator(WaitingTask):
     :param when_partially_succeeded: Fivetran calls the run ``PARTIALLY_SUCCEEDED``. ``"fail"``; ``"succeed"``.
     :param when_blocked: Fivetran calls the transformation ``BLOCKED``. ``"fail"``; ``"wait"``: until it goes on.
     :param when_killed: the task is marked failed, its DAG run or its own deadline passes, or its worker is ended and
-        no retry follows. ``"cancel"``: its run is cancelled, but not one that somebody else started; ``"leave"``: it
+        no retry follows. ``"stop"``: its run is cancelled, but not one that somebody else started; ``"leave"``: it
         goes on. A deferred task is told of its end by Airflow 3.3 and newer only.
     :param timeout: limit of the whole wait, from the first trigger, a timedelta or seconds; unset: 24 hours.
         ``execution_timeout`` limits the wait too, if it is shorter.
@@ -98,7 +98,7 @@ class FivetranTransformationOperator(WaitingTask):
         when_running: WhenRunning = "attach",
         when_partially_succeeded: WhenPartiallySucceeded = "fail",
         when_blocked: WhenBlocked = "fail",
-        when_killed: WhenRunKilled = "cancel",
+        when_killed: WhenKilled = "stop",
         timeout: float | timedelta | None = None,
         start_timeout: float | timedelta = HOUR,
         poll_frequency: float | timedelta | None = None,
@@ -134,7 +134,7 @@ class FivetranTransformationOperator(WaitingTask):
         check_choice("when_running", self.when_running, WhenRunning)
         check_choice("when_partially_succeeded", self.when_partially_succeeded, WhenPartiallySucceeded)
         check_choice("when_blocked", self.when_blocked, WhenBlocked)
-        check_choice("when_killed", self.when_killed, WhenRunKilled)
+        check_choice("when_killed", self.when_killed, WhenKilled)
 
     # What runs a task is imported when it runs: a DAG file is parsed over and over.
 

@@ -231,13 +231,13 @@ class TestTheAnswerIsLost:
 
 
 class TestDeadlines:
-    @pytest.mark.parametrize(("when_killed", "status"), [("cancel", "CANCELED"), ("leave", "RUNNING")])
+    @pytest.mark.parametrize(("when_killed", "status"), [("stop", "CANCELED"), ("leave", "RUNNING")])
     def test_the_run_is_cancelled_unless_it_is_to_be_left(self, way, when_killed, status):
         transformation = add(way, ENDLESS)
         story = run(way, timeout=0.6, when_killed=when_killed)
         bad(story, FivetranTransformationTimeout, "timed_out")
         assert transformation.status == status
-        assert ("told to stop" in str(story.error)) == (when_killed == "cancel")
+        assert ("told to stop" in str(story.error)) == (when_killed == "stop")
 
     def test_a_run_that_was_only_joined_is_left(self, way):
         transformation = add(way, ENDLESS)
@@ -404,7 +404,7 @@ class TestTheTrigger:
         assert path == "airflow_provider_fivetran.trigger_transformation.FivetranTransformationTrigger"
         assert rebuilt(trigger).serialize() == trigger.serialize()
         assert "sim-secret" not in json.dumps(arguments)
-        assert arguments["when_killed"] == "cancel"
+        assert arguments["when_killed"] == "stop"
         assert deferral.timeout > timedelta(hours=24)
 
     def test_it_leaves_a_run_that_was_only_joined(self, deferrable):
@@ -478,7 +478,7 @@ class TestArguments:
             ("when_running", "'attach', 'queue', 'restart', 'fail', 'skip'"),
             ("when_partially_succeeded", "'fail', 'succeed'"),
             ("when_blocked", "'fail', 'wait'"),
-            ("when_killed", "'cancel', 'leave'"),
+            ("when_killed", "'leave', 'stop'"),
         ],
     )
     def test_a_wrong_policy_is_refused_with_what_is_allowed(self, name, allowed):

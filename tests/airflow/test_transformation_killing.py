@@ -120,18 +120,18 @@ class TestAWorkerIsEnded:
     @pytest.mark.parametrize(
         ("state", "when_killed", "retries", "expected"),
         [
-            ("failed", "cancel", 2, CANCELLED),
-            ("skipped", "cancel", 2, CANCELLED),
+            ("failed", "stop", 2, CANCELLED),
+            ("skipped", "stop", 2, CANCELLED),
             ("failed", "leave", 2, LEFT),
-            ("success", "cancel", 2, LEFT),
-            ("restarting", "cancel", 0, LEFT),  # cleared
-            ("running", "cancel", 2, LEFT),  # a retry follows
-            ("running", "cancel", 0, CANCELLED),
+            ("success", "stop", 2, LEFT),
+            ("restarting", "stop", 0, LEFT),  # cleared
+            ("running", "stop", 2, LEFT),  # a retry follows
+            ("running", "stop", 0, CANCELLED),
             ("running", "leave", 0, LEFT),
-            (None, "cancel", 2, LEFT),
-            (None, "cancel", 0, CANCELLED),
-            (RuntimeError("no supervisor"), "cancel", 2, LEFT),
-            (RuntimeError("no supervisor"), "cancel", 0, CANCELLED),
+            (None, "stop", 2, LEFT),
+            (None, "stop", 0, CANCELLED),
+            (RuntimeError("no supervisor"), "stop", 2, LEFT),
+            (RuntimeError("no supervisor"), "stop", 0, CANCELLED),
         ],
     )
     def test_with_notes_for_its_next_try(self, blocking, state, when_killed, retries, expected):
