@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_fivetran.broken_pipe import ending_quietly_when_cut_off
 from airflow_provider_fivetran.core.policies import WebhookEvent, WhenBroken
+from airflow_provider_fivetran.migrate.words import DESCRIPTION, OUTPUT_HELP, OUTPUTS, PATH_HELP, WRITE_HELP
 
 if TYPE_CHECKING:
     import argparse
@@ -58,14 +59,6 @@ def get_commands() -> list[CLICommand]:
         metavar="EVENT",
         default="sync_end",
     )
-    from airflow_provider_fivetran.migrate.command import (  # noqa: PLC0415
-        DESCRIPTION,
-        OUTPUT_HELP,
-        OUTPUTS,
-        PATH_HELP,
-        WRITE_HELP,
-    )
-
     paths = Arg(("path",), nargs="+", help=PATH_HELP)
     write = Arg(("--write",), action="store_true", help=WRITE_HELP)
     output = Arg(("--output",), choices=OUTPUTS, default="text", help=OUTPUT_HELP)

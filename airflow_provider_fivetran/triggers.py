@@ -207,7 +207,7 @@ class FivetranSyncEndedTrigger(BaseEventTrigger):
     :param group_id: or all connections of this group, those to come included; with neither, all of the account.
     :param failures: tell of syncs that failed, were cancelled or put off, instead of those that ended well.
     :param fivetran_conn_id: id of the Airflow connection.
-    :param poll_frequency: seconds between two looks; 15.
+    :param poll_frequency: pause between two looks, a timedelta or seconds; 15.
     :raises ValueError: an argument is not allowed.
     """
 
@@ -218,7 +218,7 @@ class FivetranSyncEndedTrigger(BaseEventTrigger):
         group_id: str | None = None,
         failures: bool = False,
         fivetran_conn_id: str = FivetranHook.default_conn_name,
-        poll_frequency: float = 15,
+        poll_frequency: float | timedelta = 15,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.connector_id = _ids_of(connector_id, group_id)
@@ -228,6 +228,8 @@ class FivetranSyncEndedTrigger(BaseEventTrigger):
             raise ValueError(
                 f"fivetran_conn_id is {fivetran_conn_id!r}; allowed is the id of an Airflow connection"
             )
+        if isinstance(poll_frequency, timedelta):
+            poll_frequency = poll_frequency.total_seconds()
         is_number = isinstance(poll_frequency, (int, float)) and not isinstance(poll_frequency, bool)
         if not is_number or not SHORTEST_WATCH <= poll_frequency <= LONGEST_WATCH:
             raise ValueError(

@@ -14,18 +14,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_fivetran.migrate.files import find, read_python, replace
 from airflow_provider_fivetran.migrate.peers import CONCERNED
 from airflow_provider_fivetran.migrate.requirements import is_about_requirements, remarks_on
+from airflow_provider_fivetran.migrate.words import DESCRIPTION, OUTPUT_HELP, OUTPUTS, PATH_HELP, WRITE_HELP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["DESCRIPTION", "OUTPUTS", "OUTPUT_HELP", "PATH_HELP", "WRITE_HELP", "main", "run"]
+__all__ = ["main", "run"]
 
-DESCRIPTION = "Rewrite DAG files that were written for another Fivetran provider, and say what needs a person"
-PATH_HELP = "files, or folders to look through"
-WRITE_HELP = "change the files; without it, what would change is only shown"
-OUTPUT_HELP = "text (default) or json"
-OUTPUTS = ("text", "json")
 NOTHING_LEFT, SOMETHING_LEFT, BAD_USAGE = 0, 1, 2
 
 

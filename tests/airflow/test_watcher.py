@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from contextlib import aclosing
+from datetime import timedelta
 
 import pytest
 
@@ -70,6 +71,7 @@ def test_an_airflow_connection_that_cannot_be_used_is_said_once_and_tried_again(
         ({"failures": "yes"}, "failures is 'yes'"),
         ({"fivetran_conn_id": ""}, "fivetran_conn_id is ''"),
         ({"poll_frequency": True}, "poll_frequency is True"),
+        ({"poll_frequency": timedelta(hours=2)}, "poll_frequency is 7200.0; allowed are 1 to 3600"),
         ({"connector_id": "a", "group_id": "g"}, "give connector_id or group_id"),
         ({"poll_frequency": 0.5}, "poll_frequency is 0.5; allowed are 1 to 3600"),
         ({"poll_frequency": "15"}, "poll_frequency is '15'"),
@@ -78,6 +80,11 @@ def test_an_airflow_connection_that_cannot_be_used_is_said_once_and_tried_again(
 def test_a_wrong_argument_is_named_when_the_dag_is_parsed(arguments, named):
     with pytest.raises(ValueError, match=named):
         FivetranSyncEndedTrigger(**arguments)
+
+
+def test_a_pause_between_two_looks_is_a_timedelta_or_seconds():
+    one = FivetranSyncEndedTrigger("a", poll_frequency=timedelta(minutes=1))
+    assert one.serialize() == FivetranSyncEndedTrigger("a", poll_frequency=60).serialize()
 
 
 @pytest.mark.parametrize(
