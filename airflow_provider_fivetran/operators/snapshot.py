@@ -25,7 +25,8 @@ class FivetranSnapshotOperator(BaseOperator):
     The tables are ``users``, ``groups``, ``destinations``, ``transformations``, ``connections``, ``syncs`` (the sync
     history of the last seven days, with run times and volumes), ``latest_status`` (one row for each connection: its
     owner, what became of its latest ingestion, how the others went) and ``not_seen``. It only reads, and a key that
-    may only view is enough; what the key may not see is told in ``not_seen`` and fails nothing.
+    may only view is enough; what the key may not see, and a history that Fivetran does not give, is told in
+    ``not_seen`` and fails nothing.
 
     An account of 1,000 connections takes 1,005 requests, or 5 with ``history_days=0``, one after the other. A retry
     goes on where the try before stopped, for whatever reason: give the task ``retries``, and a ``retry_delay`` after
@@ -52,7 +53,7 @@ class FivetranSnapshotOperator(BaseOperator):
     :raises ValueError: an argument is not allowed (when the DAG is parsed, or after its template was rendered).
     :raises FivetranSnapshotIncomplete: the requests that may be made did not suffice; a retry goes on.
     :raises FivetranUnreachable: Fivetran could not be reached for two minutes; a retry goes on.
-    :raises AirflowFailException: trying again would change nothing: the key is wrong, or may see nothing at all, a
+    :raises AirflowFailException: trying again would change nothing: the key is wrong or may see nothing of all this, a
         package is missing, the rows do not fit into an XCom. The error itself is its ``__cause__``.
     """
 

@@ -247,6 +247,22 @@ class TestInterrupted:
         answered = [request.path for request in blocking.heard if request.status == 200]
         assert sum(path.endswith("/sync-history") for path in answered) == 5
 
+    @pytest.mark.parametrize("kind", ["status", "html", "lost", "garbage"])
+    def test_a_history_that_is_never_given_is_told_and_the_others_are_there(
+        self, blocking, hook, folder, kind
+    ):
+        fill(blocking)
+        blocking.sim.faults.add(Fault(kind=kind, path="/c002/sync-history", times=None))
+        summary = hook.take_snapshot(folder)
+        assert [row["connection_id"] for row in rows_in(folder, "latest_status") if row["syncs"] is None] == [
+            "c002"
+        ]
+        assert {row["connection_id"] for row in rows_in(folder, "syncs")} == {"c000", "c001", "c003", "c004"}
+        [row] = rows_in(folder, "not_seen")
+        assert (row["table"], row["id"]) == ("syncs", "c002")
+        assert "/c002/sync-history" in row["why"]
+        assert (summary["tries"], summary["requests"]) == (1, 5 + 5 + 2)
+
     def test_requests_that_go_wrong_are_repeated(self, blocking, hook, folder):
         fill(blocking)
         for kind in ("reset", "status", "html"):
