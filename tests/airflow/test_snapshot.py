@@ -122,6 +122,16 @@ class TestHook:
             columns = parquet.read_table(f"{folder}/columns/{table}")
             assert columns[name].to_pylist() == [row[name] for row in rows_in(f"{folder}/lines", table)]
 
+    @pytest.mark.parametrize("number", [2**63, 1e300, -(2**70)])
+    def test_a_number_that_no_parquet_file_takes_hides_no_other_connection(
+        self, blocking, hook, folder, number
+    ):
+        pytest.importorskip("pyarrow")
+        fill(blocking, 3)
+        blocking.sim.account.connections["c001"].sync_frequency = number
+        summary = hook.take_snapshot(folder, file_format="parquet", tables=["connections", "latest_status"])
+        assert summary["rows"] == {"connections": 2, "latest_status": 2, "not_seen": 1}
+
     def test_parquet_without_its_package_is_an_error_before_the_first_request(
         self, blocking, hook, folder, monkeypatch
     ):
