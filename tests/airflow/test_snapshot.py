@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_fivetran.core.errors import (
     FivetranForbidden,
@@ -25,6 +25,7 @@ from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from stories import TaskInstance, execute
 
 HISTORY = r"/sync-history$"
+START = datetime(2026, 1, 1, tzinfo=UTC)
 QUARTER_OF_A_DAY = 6 * 3600
 TABLES = {"users", "groups", "destinations", "transformations", "connections", "syncs", "latest_status"}
 # Runs the hook in a process of its own, which can be killed.
@@ -158,8 +159,28 @@ class TestHook:
             ({"max_requests": 9}, "max_requests is 9; allowed is a whole number of at least 10, or None"),
             ({"leave_requests": -1}, "leave_requests is -1; allowed is a whole number of at least 0"),
             ({"target": " "}, "target is ' '; allowed is a text that is not empty"),
+            (
+                {"target": "file://"},
+                "target is 'file://', which names no folder; allowed is a text such as 's3",
+            ),
+            ({"target": "file:///"}, "target is 'file:///', which names no folder"),
+            ({"target": "s3://"}, "target is 's3://', which names no folder"),
+            ({"target": "gs:///."}, "target is 'gs:///.', which names no folder"),
+            ({"target": "."}, "target is '.', which names no folder"),
+            ({"target": "/"}, "target is '/', which names no folder"),
+            ({"target": "s3://aws_default@"}, "names no folder"),
+            (
+                {"target": "file:"},
+                "target is 'file:', which depends on where a worker runs; allowed is a text",
+            ),
+            ({"target": "file://tmp/x"}, "target is 'file://tmp/x', which depends on where a worker runs"),
+            ({"target": "snapshots/x"}, "target is 'snapshots/x', which depends on where a worker runs"),
             ({"target_conn_id": "aws"}, "target_conn_id is 'aws' and target is None; give a target too"),
             ({"target": "s3://needle:needle@bucket/x"}, "target has a password in it; allowed is a URL"),
+            (
+                {"target": "s3://needle:needle@bucket/{{ ds }}"},
+                "target has a password in it; allowed is a URL",
+            ),
         ],
     )
     def test_a_wrong_argument_is_told_by_hook_and_operator(self, hook, arguments, text):
@@ -168,6 +189,24 @@ class TestHook:
         assert "needle" not in str(told.value)
         with pytest.raises(ValueError, match=text):
             FivetranSnapshotOperator(task_id="task", **arguments)
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "s3://{{ params['bucket'] }}/x",
+            "file://{{ var.value.root }}",
+            "{{ d['a:b@/'] }}",
+            "s3://{% if x %}a{% endif %}",
+        ],
+    )
+    def test_a_template_in_the_target_is_not_judged_before_it_is_rendered(self, target):
+        assert FivetranSnapshotOperator(task_id="task", target=target).target == target
+
+    @pytest.mark.parametrize(
+        "target", ["s3://aws_default@bucket/a@b:c", "s3://bucket", "/a@b/c", "file:///a@b"]
+    )
+    def test_a_usual_target_is_allowed(self, target):
+        assert FivetranSnapshotOperator(task_id="task", target=target).target == target
 
 
 class TestNarrowKeys:
@@ -316,6 +355,22 @@ class TestOperator:
         with pytest.raises(ValueError, match=f"target is {rendered!r}"):
             execute(task, {"ti": TaskInstance()})
         assert blocking.sim.count() == 0
+
+    @pytest.mark.parametrize("rendered", ["file://", "s3://", "/"])
+    def test_a_target_of_which_a_template_leaves_no_folder_is_an_error(self, blocking, rendered):
+        task = self.operator(blocking, target="{{ params.nothing }}")
+        task.target = rendered
+        with pytest.raises(ValueError, match="names no folder"):
+            execute(task, {"ti": TaskInstance()})
+        assert blocking.sim.count() == 0
+
+    @pytest.mark.parametrize("mapped", [None, "None"])
+    def test_a_mapped_target_that_is_nothing_is_an_error(self, mapped):
+        with DAG("d", schedule=None, start_date=START):
+            tasks = FivetranSnapshotOperator.partial(task_id="t").expand(target=["s3://bucket/x", mapped])
+        assert tasks.unmap({"target": "s3://bucket/x"}).target == "s3://bucket/x"
+        with pytest.raises(ValueError, match=f"target is {mapped!r}: did its template, or the task"):
+            tasks.unmap({"target": mapped})
 
     @pytest.mark.parametrize("rendered", [Path("/nowhere"), ["s3://bucket/folder"], {}])
     def test_a_target_that_is_no_text_is_an_error_before_the_first_request(self, blocking, rendered):
