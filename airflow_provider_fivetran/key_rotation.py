@@ -26,6 +26,7 @@ from airflow_provider_fivetran.core.errors import (
 from airflow_provider_fivetran.core.moments import write_moment
 from airflow_provider_fivetran.core.protocol import Credentials
 from airflow_provider_fivetran.core.steps import REFUSALS
+from airflow_provider_fivetran.core.system_keys import lesser_rights
 from airflow_provider_fivetran.hooks import FivetranHook
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class KeyRotation:
         self._check_store(main, spare)
         if not spare.key_id:
             self._create(spare, like=main)
+        elif main.works:  # a dead one is mended whatever the other may do
+            self._check_rights(main, spare)
         # A dead one first, so that there are two that work before a working one is touched.
         order = [main, spare] if spare.works and not main.works else [spare, main]
         return [self._renew(holder, other) for holder, other in (order, order[::-1])]
@@ -175,6 +178,18 @@ class KeyRotation:
         if check is not None:
             for holder in holders:
                 check(holder.conn_id)
+
+    def _check_rights(self, main: Holder, spare: Holder) -> None:
+        """Check that the second key may do what the first may, for tasks go on with it."""
+        lesser = lesser_rights(
+            self._admin.get_system_key(spare.key_id), than=self._admin.get_system_key(main.key_id)
+        )
+        if lesser:
+            raise FivetranKeyNotUsable(
+                f"the system key {spare.key_id} of Airflow connection {spare.conn_id!r} may do less than "
+                f"{main.key_id}, that of {main.conn_id!r}, with {', '.join(lesser)}: tasks that go on with it while "
+                "the other is rotated would lack rights. Give both the same permissions"
+            )
 
     def _create(self, spare: Holder, *, like: Holder) -> None:
         """Make the second key, or take the one that an interrupted rotation has made; its secret follows."""

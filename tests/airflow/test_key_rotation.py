@@ -135,7 +135,7 @@ def test_both_get_new_secrets_the_spare_one_first(pair):
     assert [row["system_key_id"] for row in result] == pair.rotations == ["spare", "main"]
     assert [row["name"] for row in result] == ["loader_spare", "loader_main"]
     assert all(row["expires_at"] for row in result)
-    assert len(pair.sim.requests) == 10
+    assert len(pair.sim.requests) == 12
     assert pair.living == {"main", "spare"}
     assert {conn_id for conn_id, _ in pair.given} == {pair.main, pair.spare}
     assert not set(OLD.values()) & {secret for _, secret in pair.given}
@@ -302,6 +302,20 @@ def test_keys_that_have_both_expired_are_mended(pair):
     assert pair.living == {"main", "spare"}
 
 
+def test_a_spare_key_may_do_more(pair):
+    pair.sim.system_keys.change("spare", name=None, permissions=[*SYNCS, USERS])
+    pair.rotate()
+    assert pair.living == {"main", "spare"}
+
+
+def test_a_dead_first_key_is_mended_though_the_spare_one_may_do_less(pair):
+    pair.sim.system_keys.change("spare", name=None, permissions=[USERS])
+    pair.declare(pair.main, "ft_main", "expired")
+    pair.rotate()
+    assert pair.rotations == ["main", "spare"]
+    assert pair.living == {"main", "spare"}
+
+
 @pytest.mark.parametrize("login", ["", "ft_unknown"])
 def test_a_spare_connection_without_a_key_gets_one_with_the_rights_of_the_first(pair, login):
     pair.sim.system_keys.remove("spare")
@@ -365,6 +379,21 @@ class TestWhatIsNoPair:
     def test_the_key_of_a_user_is_left_to_the_user(self, pair, name):
         pair.declare(getattr(pair, name), "sim-key", "sim-secret")
         self.refused(pair, "has the API key of a user")
+
+    @pytest.mark.parametrize(
+        "permissions",
+        [
+            [],
+            [{"resource_type": "CONNECTOR", "access_level": "READ"}],
+            [SYNCS[0] | {"resource_filter": {"group_ids": ["g"]}}],
+            [SYNCS[0], SYNCS[0] | {"access_level": "NONE", "resource_filter": {"ids": ["c"]}}],
+        ],
+    )
+    def test_a_spare_key_that_may_do_less_is_not_gone_on_with(self, pair, permissions):
+        pair.sim.system_keys.change("spare", name=None, permissions=permissions)
+        self.refused(
+            pair, r"key spare of .* may do less than main, that of .*, with CONNECTOR: tasks that go on"
+        )
 
     def test_a_refused_key_that_is_no_system_key_is_left_alone(self, pair):
         pair.declare(pair.main, "somebodys", "wrong")
