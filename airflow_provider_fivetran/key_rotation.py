@@ -192,38 +192,24 @@ class KeyRotation:
             )
 
     def _create(self, spare: Holder, *, like: Holder) -> None:
-        """Make the second key, or take the one that an interrupted rotation has made; its secret follows."""
+        """Make the second key; its secret follows.
+
+        One of that name that is there already is not taken: nothing in Fivetran's answers tells for certain whether
+        an earlier try has made it, or somebody has its secret, which would die.
+        """
         model = self._admin.get_system_key(like.key_id)
         name = f"{model.name}_spare"
-        made = [key for key in self._admin.list_system_keys() if key.name == name]
-        if len(made) > 1:
+        if name in {key.name for key in self._admin.list_system_keys()}:
             raise FivetranKeyNotUsable(
-                f"there is more than one system key named {name!r}: delete those not in use"
+                f"a second key, {name!r}, is to be made for Airflow connection {spare.conn_id!r}, but there is a "
+                "system key of that name. If an earlier try of this task has made it and broke off before it was "
+                "stored, delete it; otherwise rename it, or put it into that connection"
             )
-        if made:
-            self._check_unused(made[0].id, model)
-        else:
-            made = [
-                self._admin.create_system_key(
-                    name, permissions=model.permissions, expiration_period=self._expiration_period
-                )
-            ]
-            log.info("Made the system key %s (%s) with the permissions of %s", made[0].id, name, model.name)
-        spare.key_id = made[0].id
-
-    def _check_unused(self, key_id: str, model: SystemKey) -> None:
-        """Check that a key with the name of a second one is what an interrupted rotation made and nobody has."""
-        found = self._admin.get_system_key(key_id)
-        why = ""
-        if found.last_used_at is not None:
-            why = f"was used at {write_moment(found.last_used_at)}, so somebody has it"
-        elif _rights(found) != _rights(model):
-            why = f"has other permissions than {model.name!r}"
-        if why:
-            raise FivetranKeyNotUsable(
-                f"the system key {found.id} is named {found.name!r} as the second key would be, but {why}: rename "
-                "or delete it, or put it into the second Airflow connection"
-            )
+        made = self._admin.create_system_key(
+            name, permissions=model.permissions, expiration_period=self._expiration_period
+        )
+        log.info("Made the system key %s (%s) with the permissions of %s", made.id, name, model.name)
+        spare.key_id = made.id
 
     # --- changing ---------------------------------------------------------------------------------------------
 
@@ -298,14 +284,6 @@ class KeyRotation:
             fivetran_retry_limit=self._admin.fivetran_retry_limit,
             fivetran_retry_delay=self._admin.fivetran_retry_delay,
         ).own_account()
-
-
-def _rights(key: SystemKey) -> set[tuple[str, str, frozenset[str], frozenset[str]]]:
-    """What a key may do, in whatever order Fivetran lists it."""
-    return {
-        (one.resource_type, one.access_level, frozenset(one.ids), frozenset(one.group_ids))
-        for one in key.permissions
-    }
 
 
 def _left(holder: Holder, other: Holder) -> str:
