@@ -55,7 +55,8 @@ class Holder:
     conn_id: str
     key: str
     """Its login, or what stands for it."""
-    works: bool
+    is_empty: bool
+    works: bool = False
     key_id: str = ""
 
 
@@ -129,14 +130,12 @@ class KeyRotation:
             self._look(conn_id, account.account_id, known),
             self._look(fallback, account.account_id, known),
         )
-        if not main.key_id:
-            raise FivetranKeyNotUsable(
-                f"the key of Airflow connection {conn_id!r} is refused, and is no system key of the account"
-            )
+        if main.is_empty:
+            raise FivetranKeyNotUsable(f"Airflow connection {conn_id!r} holds no key: put a system key there")
         if main.key_id == spare.key_id:
             raise FivetranKeyNotUsable(
                 f"Airflow connections {conn_id!r} and {fallback!r} have the same system key ({main.key_id}): "
-                "rotating it would leave nothing. Empty login and password of the second, and a key is made for it"
+                "rotating it would leave nothing. Empty login and password of the second: then a key is made for it"
             )
         return main, spare
 
@@ -151,14 +150,24 @@ class KeyRotation:
 
     def _look(self, conn_id: str, account_id: str, known: Sequence[SystemKey]) -> Holder:
         """Ask Fivetran whose key it is; a key that is refused is looked for among those that there are."""
-        key = _key_in(_read(conn_id))
-        holder = Holder(conn_id, key, works=False)
+        conn = _read(conn_id)
+        holder = Holder(conn_id, _key_in(conn), is_empty=not conn.login and not conn.password)
         try:
-            account = self._own_account(conn_id) if key else None
+            account = self._own_account(conn_id) if conn.password else None
         except FivetranUnauthorized:
             account = None
+        except ValueError as error:
+            raise FivetranKeyNotUsable(str(error)) from None
+        if holder.is_empty:
+            return holder
         if account is None:
-            holder.key_id = next((one.id for one in known if key and one.key == key), "")
+            holder.key_id = next((one.id for one in known if one.key == holder.key), "")
+            if not holder.key_id:
+                raise FivetranKeyNotUsable(
+                    f"the key of Airflow connection {conn_id!r} is refused, and is no system key of the account: "
+                    "put one there. (Where it is the second of the pair, login and password may both be empty: then "
+                    "a key is made for it)"
+                )
             return holder
         if account.account_id != account_id:
             raise FivetranKeyNotUsable(

@@ -316,10 +316,10 @@ def test_a_dead_first_key_is_mended_though_the_spare_one_may_do_less(pair):
     assert pair.living == {"main", "spare"}
 
 
-@pytest.mark.parametrize("login", ["", "ft_unknown"])
-def test_a_spare_connection_without_a_key_gets_one_with_the_rights_of_the_first(pair, login):
+@pytest.mark.parametrize("nothing", ["", None])
+def test_a_spare_connection_without_a_key_gets_one_with_the_rights_of_the_first(pair, nothing):
     pair.sim.system_keys.remove("spare")
-    pair.declare(pair.spare, login, "" if not login else "wrong")
+    pair.declare(pair.spare, nothing, nothing)
     result = pair.rotate()
     made = next(row for row in pair.sim.system_keys.all() if row.id != "main")
     assert (made.name, made.permissions) == ("loader_main_spare", SYNCS)
@@ -337,13 +337,22 @@ def test_a_key_that_was_made_before_a_death_is_to_be_deleted(pair, is_lost):
         pair.rotate(dies="after making")
     [left] = [row for row in pair.sim.system_keys.all() if row.id != "main"]
     secret = left.secret
-    with pytest.raises(FivetranKeyNotUsable, match="If an earlier try of this task has made it.*delete it"):
+    with pytest.raises(FivetranKeyNotUsable, match=r"If an earlier try of this task has made it.*delete it"):
         pair.rotate()
     assert left.secret == secret
     assert pair.works(pair.main)
     pair.sim.system_keys.remove(left.id)
     pair.rotate()
     assert [row.name for row in pair.sim.system_keys.all()] == ["loader_main", "loader_main_spare"]
+    assert pair.living == {"main", "spare"}
+
+
+@pytest.mark.parametrize("secret", ["", None, "wrong"])
+@pytest.mark.parametrize("name", ["main", "spare"])
+def test_a_key_without_its_secret_is_known_by_the_login(pair, name, secret):
+    pair.declare(getattr(pair, name), f"ft_{name}", secret)
+    pair.rotate()
+    assert pair.rotations == (["main", "spare"] if name == "main" else ["spare", "main"])
     assert pair.living == {"main", "spare"}
 
 
@@ -404,9 +413,26 @@ class TestWhatIsNoPair:
             pair, r"key spare of .* may do less than main, that of .*, with CONNECTOR: tasks that go on"
         )
 
-    def test_a_refused_key_that_is_no_system_key_is_left_alone(self, pair):
-        pair.declare(pair.main, "somebodys", "wrong")
-        self.refused(pair, "is refused, and is no system key of the account")
+    @pytest.mark.parametrize("secret", ["wrong", ""])
+    @pytest.mark.parametrize("login", ["somebodys", "sim-key"])
+    @pytest.mark.parametrize("name", ["main", "spare"])
+    def test_a_refused_key_that_is_no_system_key_is_left_alone(self, pair, name, login, secret):
+        pair.declare(getattr(pair, name), login, secret)
+        self.refused(
+            pair,
+            f"the key of Airflow connection '{getattr(pair, name)}' is refused, and is no system key of the account",
+        )
+
+    @pytest.mark.parametrize("name", ["main", "spare"])
+    def test_a_password_that_is_no_encoded_pair_is_left_alone(self, pair, name):
+        pair.declare(getattr(pair, name), "", "needle-that-nobody-understands")
+        self.refused(
+            pair, f"'{getattr(pair, name)}': the login .* is empty, and the password is not a base64"
+        )
+
+    def test_a_first_connection_without_a_key_is_not_given_one(self, pair):
+        pair.declare(pair.main, "", "")
+        self.refused(pair, f"Airflow connection '{pair.main}' holds no key")
 
     def test_a_system_key_is_no_administrator(self, pair):
         pair.declare(pair.admin, "ft_main", OLD["main"])
