@@ -25,7 +25,6 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.moments import write_moment
 from airflow_provider_fivetran.core.protocol import Credentials
-from airflow_provider_fivetran.core.steps import REFUSALS
 from airflow_provider_fivetran.core.system_keys import lesser_rights
 from airflow_provider_fivetran.hooks import FivetranHook
 
@@ -229,10 +228,10 @@ class KeyRotation:
                 f"the key of Airflow connection {holder.conn_id!r} was not rotated, for that of "
                 f"{other.conn_id!r} does not work now: {refusal}"
             )
-        key = self._admin.rotate_system_key(holder.key_id, expiration_period=self._expiration_period)
+        left = _left(holder, other)
+        key = self._rotated(holder, left)
         holder.works = False
         log.info("Rotated the system key %s of Airflow connection %s", key.id, holder.conn_id)
-        left = _left(holder, other)
         if key.secret is None:
             raise FivetranKeyNotStored(
                 f"Fivetran rotated the system key {key.id}, but sent no secret. {left}"
@@ -249,6 +248,19 @@ class KeyRotation:
             "name": key.name,
             "expires_at": key.expires_at and write_moment(key.expires_at),
         }
+
+    def _rotated(self, holder: Holder, left: str) -> SystemKey:
+        """Rotate a key. Where that fails, look whether it has died all the same: an answer may have been lost."""
+        try:
+            return self._admin.rotate_system_key(holder.key_id, expiration_period=self._expiration_period)
+        except FivetranError as error:
+            if not holder.works or (refusal := self._refusal(holder)) is None:
+                raise
+            raise FivetranKeyNotStored(
+                f"the system key {holder.key_id} of Airflow connection {holder.conn_id!r} was to be rotated "
+                f"({error}), and does not work now ({refusal}): an answer with a new secret may have been lost. "
+                f"{left}"
+            ) from error
 
     def _put(self, holder: Holder, login: str, secret: Secret, left: str) -> None:
         for attempt in range(1, STORE_ATTEMPTS + 1):
@@ -281,7 +293,7 @@ class KeyRotation:
         """Why the key that Airflow hands out now is not the one that it should be and works; ``None`` if it is."""
         try:
             account = self._own_account(holder.conn_id)
-        except (AirflowException, *REFUSALS, ValueError) as error:
+        except (AirflowException, FivetranError, ValueError) as error:
             return str(error)
         if account.system_key_id != holder.key_id:
             return f"it holds the key {account.system_key_id or account.user_id}, not {holder.key_id}"

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_fivetran.exceptions import (
     FivetranError,
+    FivetranForbidden,
     FivetranKeyNotStored,
     FivetranKeyNotUsable,
     FivetranUnauthorized,
@@ -284,6 +285,46 @@ def test_a_lost_answer_to_a_rotation_costs_one_more(pair):
     pair.rotate()
     assert pair.rotations == ["spare", "spare", "main"]
     assert pair.living == {"main", "spare"}
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+@pytest.mark.parametrize(("name", "other"), [("spare", "main"), ("main", "spare")])
+def test_a_refusal_after_a_lost_answer_says_which_key_is_dead_and_the_next_try_mends_it(
+    pair, name, other, status
+):
+    path = f"/{name}/rotate$"
+    pair.sim.faults.add(Fault("lost", method="POST", path=path))
+    pair.sim.faults.add(Fault("status", method="POST", path=path, status=status, times=2))
+    with pytest.raises(
+        FivetranKeyNotStored,
+        match=rf"{name} of Airflow .* was to be rotated \(.*{status}.*\), and does not work now \(.*401.*an answer "
+        rf"with a new secret may have been lost\. .* dead until .*; that of '{getattr(pair, other)}' works",
+    ) as failed:
+        pair.rotate()
+    assert not failed.value.permanent
+    assert pair.living == {other}
+    assert pair.a_task_works()
+    pair.sim.faults.clear()
+    pair.rotate()
+    assert pair.living == {"main", "spare"}
+
+
+def test_a_refusal_that_lost_nothing_is_told_as_it_is(pair):
+    pair.sim.faults.add(Fault("status", method="POST", path="/rotate$", status=403))
+    with pytest.raises(FivetranForbidden):
+        pair.rotate()
+    assert pair.rotations == ["spare"]
+    assert pair.living == {"main", "spare"}
+
+
+def test_a_fivetran_that_is_gone_after_a_rotation_is_told_with_what_is_left(pair):
+    def store(*given):
+        pair.store(*given)
+        pair.sim.faults.add(Fault("reset", path="/account/info$", times=3))
+
+    with pytest.raises(FivetranKeyNotStored, match=f"that of '{pair.main}' works"):
+        pair.rotate(store)
+    assert pair.rotations == ["spare"]
 
 
 def test_a_fivetran_that_is_gone_leaves_everything_as_it_was(pair):
