@@ -41,7 +41,7 @@ __all__ = ["SETTLING", "KeyRotation"]
 
 log = logging.getLogger(__name__)
 
-# Seconds that a secrets backend may take to hand out what was stored.
+# Seconds that a secrets backend may take to hand out what was stored, to whichever process asks.
 SETTLING = 60.0
 BETWEEN_LOOKS = 3.0
 STORE_ATTEMPTS = 3
@@ -67,7 +67,7 @@ class KeyRotation:
     :param store: puts login and password into an Airflow connection; see
         :mod:`~airflow_provider_fivetran.key_stores`.
     :param expiration_period: until when the new secrets are accepted.
-    :param settling: seconds that a stored secret may take until Airflow hands it out.
+    :param settling: seconds that a stored secret may take until each process of Airflow is handed it.
     :param sleep: how to pass seconds.
     """
 
@@ -105,7 +105,12 @@ class KeyRotation:
             self._check_rights(main, spare)
         # A dead one first, so that there are two that work before a working one is touched.
         order = [main, spare] if spare.works and not main.works else [spare, main]
-        return [self._renew(holder, other) for holder, other in (order, order[::-1])]
+        first, second = order
+        renewed = self._renew(first, second)
+        if self._settling:
+            log.info("Waiting %g s, for so long other processes may be handed the old secret", self._settling)
+            self._sleep(self._settling)
+        return [renewed, self._renew(second, first)]
 
     # --- looking ----------------------------------------------------------------------------------------------
 

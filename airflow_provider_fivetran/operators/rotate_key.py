@@ -44,7 +44,8 @@ class FivetranRotateKeyOperator(BaseOperator):
         ``fivetran_default``.
     :param expiration_period: after which Fivetran refuses the new secrets: ``"INFINITE"``, ``"ONE_WEEK"``,
         ``"ONE_MONTH"``, ``"THREE_MONTHS"``, ``"SIX_MONTHS"``.
-    :param settling: how long a stored secret may take until Airflow hands it out, a timedelta or seconds; 60.
+    :param settling: how long a stored secret may take until each process of Airflow is handed it, a timedelta or
+        seconds; 60. So long the task waits for it at most, and always between the two keys.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most; 3.
     :param fivetran_retry_delay: seconds before the first repetition; 1; later pauses grow.
     :raises ValueError: an argument is not allowed (when the DAG is parsed).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import logging
@@ -10,6 +11,7 @@ import threading
 import traceback
 
 import pytest
+import requests
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_fivetran.exceptions import (
@@ -226,8 +228,35 @@ def test_what_is_stored_may_take_a_while_to_be_handed_out(pair):
     def sleep(seconds):
         pair.store(*pending.pop())
 
-    pair.rotate(lambda *given: pending.append(given), settling=30, sleep=sleep)
+    def sleep_after(seconds):
+        return sleep(seconds) if pending else None
+
+    pair.rotate(lambda *given: pending.append(given), settling=30, sleep=sleep_after)
     assert pair.living == {"main", "spare"}
+
+
+def test_what_other_processes_are_handed_from_a_cache_has_time_to_change(pair):
+    """Another process sees what was stored when the cache runs out, which this one has never asked."""
+    cached = dict(OLD)
+    said = []
+
+    def works(name):
+        credentials = base64.b64encode(f"ft_{name}:{cached[name]}".encode()).decode()
+        answer = requests.get(
+            f"{pair.sim.url}/v1/account/info", headers={"Authorization": f"Basic {credentials}"}, timeout=10
+        )
+        return answer.status_code == 200
+
+    def store(conn_id, login, password):
+        pair.store(conn_id, login, password)
+        said.append({name for name in cached if works(name)})
+
+    def sleep(seconds):
+        assert seconds == 900
+        cached.update((name, pair.sim.system_keys.get(name).secret) for name in cached)
+
+    pair.rotate(store, settling=900, sleep=sleep)
+    assert said == [{"main"}, {"spare"}]
 
 
 def test_an_airflow_that_hands_out_nothing_for_a_while_is_asked_again(pair):

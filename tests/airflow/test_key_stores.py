@@ -230,7 +230,7 @@ def test_a_pair_in_the_database_is_rotated(connections, store, monkeypatch):
             )
         admin = {"conn_type": "fivetran", "login": "sim-key", "password": "sim-secret", "host": url}
         monkeypatch.setenv("AIRFLOW_CONN_PAIR_ADMIN", json.dumps(admin))
-        KeyRotation("pair_main", FivetranHook("pair_admin"), store()).rotate()
+        KeyRotation("pair_main", FivetranHook("pair_admin"), store(), settling=0).rotate()
         for name in ("main", "spare"):
             assert BaseHook.get_connection(f"pair_{name}").password != "old"
             assert FivetranHook(f"pair_{name}").own_account().system_key_id == name
