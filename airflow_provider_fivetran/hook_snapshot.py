@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.moments import write_moment
-from airflow_provider_fivetran.core.snapshot import Plan, Progress, take_snapshot
+from airflow_provider_fivetran.core.snapshot import take_snapshot
+from airflow_provider_fivetran.core.snapshot_plan import Plan, Progress
 from airflow_provider_fivetran.snapshot_arguments import (
     LEAVE_REQUESTS,
     MOST_DAYS,
@@ -84,7 +85,7 @@ class Snapshots:
         :raises ModuleNotFoundError: pyarrow is needed and not installed.
         :raises FivetranSnapshotIncomplete: the requests that may be made do not suffice.
         :raises FivetranSnapshotTooLarge: without a target: there is more than ``most_bytes``.
-        :raises FivetranApiError: the key may see nothing of all this.
+        :raises FivetranApiError: the key may see nothing of these tables.
         :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for two minutes.
         """
         check_shape(

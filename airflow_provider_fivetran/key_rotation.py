@@ -25,7 +25,7 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.moments import write_moment
 from airflow_provider_fivetran.core.protocol import Credentials
-from airflow_provider_fivetran.core.steps import REFUSALS
+from airflow_provider_fivetran.core.system_keys import lesser_rights
 from airflow_provider_fivetran.hooks import FivetranHook
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ __all__ = ["SETTLING", "KeyRotation"]
 
 log = logging.getLogger(__name__)
 
-# Seconds that a secrets backend may take to hand out what was stored.
+# Seconds that a secrets backend may take to hand out what was stored, to whichever process asks.
 SETTLING = 60.0
 BETWEEN_LOOKS = 3.0
 STORE_ATTEMPTS = 3
@@ -54,7 +54,8 @@ class Holder:
     conn_id: str
     key: str
     """Its login, or what stands for it."""
-    works: bool
+    is_empty: bool
+    works: bool = False
     key_id: str = ""
 
 
@@ -66,7 +67,7 @@ class KeyRotation:
     :param store: puts login and password into an Airflow connection; see
         :mod:`~airflow_provider_fivetran.key_stores`.
     :param expiration_period: until when the new secrets are accepted.
-    :param settling: seconds that a stored secret may take until Airflow hands it out.
+    :param settling: seconds that a stored secret may take until each process of Airflow is handed it.
     :param sleep: how to pass seconds.
     """
 
@@ -100,9 +101,16 @@ class KeyRotation:
         self._check_store(main, spare)
         if not spare.key_id:
             self._create(spare, like=main)
+        elif main.works:  # a dead one is mended whatever the other may do
+            self._check_rights(main, spare)
         # A dead one first, so that there are two that work before a working one is touched.
         order = [main, spare] if spare.works and not main.works else [spare, main]
-        return [self._renew(holder, other) for holder, other in (order, order[::-1])]
+        first, second = order
+        renewed = self._renew(first, second)
+        if self._settling:
+            log.info("Waiting %g s, for so long other processes may be handed the old secret", self._settling)
+            self._sleep(self._settling)
+        return [renewed, self._renew(second, first)]
 
     # --- looking ----------------------------------------------------------------------------------------------
 
@@ -126,14 +134,12 @@ class KeyRotation:
             self._look(conn_id, account.account_id, known),
             self._look(fallback, account.account_id, known),
         )
-        if not main.key_id:
-            raise FivetranKeyNotUsable(
-                f"the key of Airflow connection {conn_id!r} is refused, and is no system key of the account"
-            )
+        if main.is_empty:
+            raise FivetranKeyNotUsable(f"Airflow connection {conn_id!r} holds no key: put a system key there")
         if main.key_id == spare.key_id:
             raise FivetranKeyNotUsable(
                 f"Airflow connections {conn_id!r} and {fallback!r} have the same system key ({main.key_id}): "
-                "rotating it would leave nothing. Empty login and password of the second, and a key is made for it"
+                "rotating it would leave nothing. Empty login and password of the second: then a key is made for it"
             )
         return main, spare
 
@@ -148,14 +154,24 @@ class KeyRotation:
 
     def _look(self, conn_id: str, account_id: str, known: Sequence[SystemKey]) -> Holder:
         """Ask Fivetran whose key it is; a key that is refused is looked for among those that there are."""
-        key = _key_in(_read(conn_id))
-        holder = Holder(conn_id, key, works=False)
+        conn = _read(conn_id)
+        holder = Holder(conn_id, _key_in(conn), is_empty=not conn.login and not conn.password)
         try:
-            account = self._own_account(conn_id) if key else None
+            account = self._own_account(conn_id) if conn.password else None
         except FivetranUnauthorized:
             account = None
+        except ValueError as error:
+            raise FivetranKeyNotUsable(str(error)) from None
+        if holder.is_empty:
+            return holder
         if account is None:
-            holder.key_id = next((one.id for one in known if key and one.key == key), "")
+            holder.key_id = next((one.id for one in known if one.key == holder.key), "")
+            if not holder.key_id:
+                raise FivetranKeyNotUsable(
+                    f"the key of Airflow connection {conn_id!r} is refused, and is no system key of the account: "
+                    "put one there. (Where it is the second of the pair, login and password may both be empty: then "
+                    "a key is made for it)"
+                )
             return holder
         if account.account_id != account_id:
             raise FivetranKeyNotUsable(
@@ -176,39 +192,37 @@ class KeyRotation:
             for holder in holders:
                 check(holder.conn_id)
 
+    def _check_rights(self, main: Holder, spare: Holder) -> None:
+        """Check that the second key may do what the first may, for tasks go on with it."""
+        lesser = lesser_rights(
+            self._admin.get_system_key(spare.key_id), than=self._admin.get_system_key(main.key_id)
+        )
+        if lesser:
+            raise FivetranKeyNotUsable(
+                f"the system key {spare.key_id} of Airflow connection {spare.conn_id!r} may do less than "
+                f"{main.key_id}, that of {main.conn_id!r}, with {', '.join(lesser)}: tasks that go on with it while "
+                "the other is rotated would lack rights. Give both the same permissions"
+            )
+
     def _create(self, spare: Holder, *, like: Holder) -> None:
-        """Make the second key, or take the one that an interrupted rotation has made; its secret follows."""
+        """Make the second key; its secret follows.
+
+        One of that name that is there already is not taken: nothing in Fivetran's answers tells for certain whether
+        an earlier try has made it, or somebody has its secret, which would die.
+        """
         model = self._admin.get_system_key(like.key_id)
         name = f"{model.name}_spare"
-        made = [key for key in self._admin.list_system_keys() if key.name == name]
-        if len(made) > 1:
+        if name in {key.name for key in self._admin.list_system_keys()}:
             raise FivetranKeyNotUsable(
-                f"there is more than one system key named {name!r}: delete those not in use"
+                f"a second key, {name!r}, is to be made for Airflow connection {spare.conn_id!r}, but there is a "
+                "system key of that name. If an earlier try of this task has made it and broke off before it was "
+                "stored, delete it; otherwise rename it, or put it into that connection"
             )
-        if made:
-            self._check_unused(made[0].id, model)
-        else:
-            made = [
-                self._admin.create_system_key(
-                    name, permissions=model.permissions, expiration_period=self._expiration_period
-                )
-            ]
-            log.info("Made the system key %s (%s) with the permissions of %s", made[0].id, name, model.name)
-        spare.key_id = made[0].id
-
-    def _check_unused(self, key_id: str, model: SystemKey) -> None:
-        """Check that a key with the name of a second one is what an interrupted rotation made and nobody has."""
-        found = self._admin.get_system_key(key_id)
-        why = ""
-        if found.last_used_at is not None:
-            why = f"was used at {write_moment(found.last_used_at)}, so somebody has it"
-        elif _rights(found) != _rights(model):
-            why = f"has other permissions than {model.name!r}"
-        if why:
-            raise FivetranKeyNotUsable(
-                f"the system key {found.id} is named {found.name!r} as the second key would be, but {why}: rename "
-                "or delete it, or put it into the second Airflow connection"
-            )
+        made = self._admin.create_system_key(
+            name, permissions=model.permissions, expiration_period=self._expiration_period
+        )
+        log.info("Made the system key %s (%s) with the permissions of %s", made.id, name, model.name)
+        spare.key_id = made.id
 
     # --- changing ---------------------------------------------------------------------------------------------
 
@@ -219,10 +233,10 @@ class KeyRotation:
                 f"the key of Airflow connection {holder.conn_id!r} was not rotated, for that of "
                 f"{other.conn_id!r} does not work now: {refusal}"
             )
-        key = self._admin.rotate_system_key(holder.key_id, expiration_period=self._expiration_period)
+        left = _left(holder, other)
+        key = self._rotated(holder, left)
         holder.works = False
         log.info("Rotated the system key %s of Airflow connection %s", key.id, holder.conn_id)
-        left = _left(holder, other)
         if key.secret is None:
             raise FivetranKeyNotStored(
                 f"Fivetran rotated the system key {key.id}, but sent no secret. {left}"
@@ -239,6 +253,19 @@ class KeyRotation:
             "name": key.name,
             "expires_at": key.expires_at and write_moment(key.expires_at),
         }
+
+    def _rotated(self, holder: Holder, left: str) -> SystemKey:
+        """Rotate a key. Where that fails, look whether it has died all the same: an answer may have been lost."""
+        try:
+            return self._admin.rotate_system_key(holder.key_id, expiration_period=self._expiration_period)
+        except FivetranError as error:
+            if not holder.works or (refusal := self._refusal(holder)) is None:
+                raise
+            raise FivetranKeyNotStored(
+                f"the system key {holder.key_id} of Airflow connection {holder.conn_id!r} was to be rotated "
+                f"({error}), and does not work now ({refusal}): an answer with a new secret may have been lost. "
+                f"{left}"
+            ) from error
 
     def _put(self, holder: Holder, login: str, secret: Secret, left: str) -> None:
         for attempt in range(1, STORE_ATTEMPTS + 1):
@@ -271,7 +298,7 @@ class KeyRotation:
         """Why the key that Airflow hands out now is not the one that it should be and works; ``None`` if it is."""
         try:
             account = self._own_account(holder.conn_id)
-        except (AirflowException, *REFUSALS, ValueError) as error:
+        except (AirflowException, FivetranError, ValueError) as error:
             return str(error)
         if account.system_key_id != holder.key_id:
             return f"it holds the key {account.system_key_id or account.user_id}, not {holder.key_id}"
@@ -283,14 +310,6 @@ class KeyRotation:
             fivetran_retry_limit=self._admin.fivetran_retry_limit,
             fivetran_retry_delay=self._admin.fivetran_retry_delay,
         ).own_account()
-
-
-def _rights(key: SystemKey) -> set[tuple[str, str, frozenset[str], frozenset[str]]]:
-    """What a key may do, in whatever order Fivetran lists it."""
-    return {
-        (one.resource_type, one.access_level, frozenset(one.ids), frozenset(one.group_ids))
-        for one in key.permissions
-    }
 
 
 def _left(holder: Holder, other: Holder) -> str:

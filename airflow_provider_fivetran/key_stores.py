@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
@@ -19,6 +20,8 @@ from airflow.providers.common.compat.sdk import BaseHook, conf, mask_secret
 from airflow_provider_fivetran.arguments import check_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import requests
 
 __all__ = ["AirflowConnections", "Store"]
@@ -26,6 +29,7 @@ __all__ = ["AirflowConnections", "Store"]
 Store: TypeAlias = Callable[[str, str, str], None]
 
 TIMEOUT = 30.0
+OK = 200
 CREATED = 201
 SERVER_ERROR = 500
 
@@ -56,8 +60,8 @@ class AirflowConnections:
         # DAG files import this module: what only runs tasks is imported where it is needed.
         from airflow_provider_fivetran.core.errors import FivetranKeyNotUsable  # noqa: PLC0415
 
-        with self._session() as session:
-            stored = self._asked(session, "GET", conn_id).json().get("login")
+        with self._api() as api:
+            stored = api.ask("GET", conn_id).json().get("login")
         variable = f"AIRFLOW_CONN_{conn_id.upper()}"
         if variable in os.environ:  # most often with the same login: rotating leaves that as it is
             raise FivetranKeyNotUsable(
@@ -73,7 +77,7 @@ class AirflowConnections:
 
     def __call__(self, conn_id: str, login: str, password: str) -> None:
         """Give an Airflow connection a new login and a new password, and leave all else as it is."""
-        with self._session() as session:
+        with self._api() as api:
             body = {
                 "connection_id": conn_id,
                 "conn_type": "fivetran",
@@ -81,10 +85,11 @@ class AirflowConnections:
                 "password": str(password),
             }
             # Fields that the mask does not name stay as they are, but the type has to be in the body.
-            self._asked(session, "PATCH", conn_id, params={"update_mask": ["login", "password"]}, json=body)
+            api.ask("PATCH", conn_id, params={"update_mask": ["login", "password"]}, json=body)
 
-    def _session(self) -> requests.Session:
-        """A session that carries a token of the Airflow user."""
+    @contextmanager
+    def _api(self) -> Iterator[_Api]:
+        """The API, to which the Airflow user has logged in."""
         import requests
         from airflow import __version__ as airflow_version  # noqa: PLC0415
 
@@ -98,40 +103,49 @@ class AirflowConnections:
         user = BaseHook.get_connection(self.airflow_conn_id)
         try:
             configured = conf.get("api", "base_url", fallback="") or ""
-            self._address = base_url_of(user.host or configured or "http://localhost:8080", port=user.port)
+            address = base_url_of(user.host or configured or "http://localhost:8080", port=user.port)
         except ValueError as error:
             raise FivetranKeyNotUsable(f"Airflow connection {self.airflow_conn_id!r}: {error}") from None
-        session = requests.Session()
-        session.trust_env = self._address.startswith("https://")
-        answer = self._sent(
-            session,
-            "POST",
-            "/auth/token",
-            json={"username": user.login, "password": user.password},
-        )
-        no_token = f"gave no token to the user of connection {self.airflow_conn_id!r}"
+        with requests.Session() as session:
+            session.trust_env = address.startswith("https://")
+            api = _Api(address, session)
+            api.log_in(user.login, user.password, of=self.airflow_conn_id)
+            yield api
+
+
+class _Api:
+    """Airflow's API at an address. No error shows what was sent, or the text of an answer, which may repeat it."""
+
+    def __init__(self, address: str, session: requests.Session) -> None:
+        self._address = address
+        self._session = session
+
+    def log_in(self, name: str | None, password: str | None, *, of: str) -> None:
+        """Get a token for the user whom the Airflow connection ``of`` names, for all further requests."""
+        from airflow_provider_fivetran.core.errors import FivetranKeyNotUsable  # noqa: PLC0415
+
+        no_token = f"gave no token to the user of connection {of!r}"
+        answer = self._sent("POST", "/auth/token", json={"username": name, "password": password})
         self._require(answer, CREATED, no_token)
         token = answer.json().get("access_token")
         if not token:
             raise FivetranKeyNotUsable(f"Airflow at {self._address} {no_token}: its answer has none")
         mask_secret(token)
-        session.headers["Authorization"] = f"Bearer {token}"
-        return session
+        self._session.headers["Authorization"] = f"Bearer {token}"
 
-    def _asked(
-        self, session: requests.Session, method: str, conn_id: str, **options: Any
-    ) -> requests.Response:
-        answer = self._sent(session, method, f"/api/v2/connections/{quote(conn_id, safe='')}", **options)
-        self._require(answer, 200, f"did not take {method} of the connection {conn_id!r}")
+    def ask(self, method: str, conn_id: str, **options: Any) -> requests.Response:
+        """Read or change an Airflow connection."""
+        answer = self._sent(method, f"/api/v2/connections/{quote(conn_id, safe='')}", **options)
+        self._require(answer, OK, f"did not take {method} of the connection {conn_id!r}")
         return answer
 
-    def _sent(self, session: requests.Session, method: str, path: str, **options: Any) -> requests.Response:
+    def _sent(self, method: str, path: str, **options: Any) -> requests.Response:
         import requests
 
         from airflow_provider_fivetran.core.errors import FivetranKeyNotStored  # noqa: PLC0415
 
         try:
-            return session.request(
+            return self._session.request(
                 method, f"{self._address}{path}", timeout=TIMEOUT, allow_redirects=False, **options
             )
         except requests.RequestException as error:
@@ -140,7 +154,6 @@ class AirflowConnections:
         raise FivetranKeyNotStored(why)
 
     def _require(self, answer: requests.Response, status: int, what: str) -> None:
-        """Refuse any other answer. Its text is not shown: of a body that it refuses Airflow repeats every value."""
         from airflow_provider_fivetran.core.errors import (  # noqa: PLC0415
             FivetranKeyNotStored,
             FivetranKeyNotUsable,

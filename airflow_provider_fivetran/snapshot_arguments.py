@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
-from urllib.parse import urlsplit
 
-from airflow_provider_fivetran.arguments import check_choice, check_text
+from airflow_provider_fivetran.arguments import check_choice, check_text, is_known
 from airflow_provider_fivetran.core.policies import FileFormat, SnapshotTable
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
 MOST_DAYS = 7
 # Of the account's hour, to others: a tenth of what most accounts have.
 LEAVE_REQUESTS = 2_000
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
+_LOCAL = ("", "file", "local")
 # With fewer a try might not get through the lists.
 LEAST_REQUESTS = 10
 
@@ -71,7 +73,8 @@ def tables_of(tables: object) -> tuple[SnapshotTable, ...]:
 def check_target(target: object, target_conn_id: object) -> None:
     """Check where the files go. What another task returns is not known yet, and is left alone.
 
-    :raises ValueError: it is no address, or has a password in it, which would be shown in many places.
+    :raises ValueError: it names no folder, or one that is another on each worker, or has a password in it, which
+        would be shown in many places.
     """
     if target is not None:
         check_text("target", target)
@@ -79,11 +82,27 @@ def check_target(target: object, target_conn_id: object) -> None:
         check_text("target_conn_id", target_conn_id)
         if target is None:
             raise ValueError(f"target_conn_id is {target_conn_id!r} and target is None; give a target too")
-    if isinstance(target, str) and ":" in urlsplit(target).netloc.rpartition("@")[0]:
+    if isinstance(target, str):
+        _check_place(target)
+
+
+def _check_place(target: str) -> None:
+    scheme, _, place = _TEMPLATE.sub("", target).rpartition("://")
+    host, slash, path = place.partition("/")
+    user, _, host = host.rpartition("@")
+    if ":" in user:
         raise ValueError(
             "target has a password in it; allowed is a URL such as 's3://bucket/folder', with the id of an Airflow "
             "connection in target_conn_id"
         )
+    if not is_known(target):
+        return
+    folder = f"{host}{slash}{path}"
+    allowed = "allowed is a text such as 's3://bucket/folder', 'file:///folder' or '/folder'"
+    if not folder.strip("/. "):
+        raise ValueError(f"target is {target!r}, which names no folder; {allowed}")
+    if scheme in _LOCAL and not folder.startswith("/"):
+        raise ValueError(f"target is {target!r}, which depends on where a worker runs; {allowed}")
 
 
 def check_target_is_text(target: object) -> None:

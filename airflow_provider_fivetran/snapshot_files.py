@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_fivetran.core.errors import FivetranSnapshotTooLarge
 from airflow_provider_fivetran.core.moments import read_moment, write_moment
-from airflow_provider_fivetran.core.snapshot import Progress
+from airflow_provider_fivetran.core.snapshot_plan import Progress
 from airflow_provider_fivetran.core.snapshot_tables import COLUMNS, plain
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from airflow_provider_fivetran.core.endpoints import PAGE, _nothing, _part
 from airflow_provider_fivetran.core.models import Group
+from airflow_provider_fivetran.core.paths import PAGE, no_data, segment
 from airflow_provider_fivetran.core.people import Membership, Role, Team, TeamMember, User
 from airflow_provider_fivetran.core.protocol import Call, Page
 from airflow_provider_fivetran.core.system_keys import SystemKey
@@ -79,7 +79,7 @@ def _change(path: str, body: Mapping[str, Any], read: Callable[[Mapping[str, Any
 
 def _delete(path: str) -> Call[None]:
     """A repetition is answered with 404, and deletes no more."""
-    return Call(method="DELETE", path=path, read=_nothing, safe=True)
+    return Call(method="DELETE", path=path, read=no_data, safe=True)
 
 
 def _only(*, active: bool | None) -> dict[str, str]:
@@ -96,28 +96,28 @@ def create_group(name: str) -> Call[Group]:
 
 def change_group(group_id: str, name: str) -> Call[Group]:
     """``PATCH /v1/groups/{groupId}``: a new name."""
-    return _change(f"/v1/groups/{_part(group_id)}", {"name": name}, Group.from_json)
+    return _change(f"/v1/groups/{segment(group_id)}", {"name": name}, Group.from_json)
 
 
 def delete_group(group_id: str) -> Call[None]:
     """``DELETE /v1/groups/{groupId}``."""
-    return _delete(f"/v1/groups/{_part(group_id)}")
+    return _delete(f"/v1/groups/{segment(group_id)}")
 
 
 def list_group_users(group_id: str, *, active: bool | None = None) -> Call[Page[User]]:
     """``GET /v1/groups/{groupId}/users``."""
-    return _list(f"/v1/groups/{_part(group_id)}/users", User.from_json, _only(active=active))
+    return _list(f"/v1/groups/{segment(group_id)}/users", User.from_json, _only(active=active))
 
 
 def add_user_to_group(group_id: str, *, email: str, role: str) -> Call[None]:
     """``POST /v1/groups/{groupId}/users``: a user who exists, by the address."""
-    path = f"/v1/groups/{_part(group_id)}/users"
-    return Call(method="POST", path=path, body={"email": email, "role": role}, read=_nothing)
+    path = f"/v1/groups/{segment(group_id)}/users"
+    return Call(method="POST", path=path, body={"email": email, "role": role}, read=no_data)
 
 
 def remove_user_from_group(group_id: str, user_id: str) -> Call[None]:
     """``DELETE /v1/groups/{groupId}/users/{userId}``."""
-    return _delete(f"/v1/groups/{_part(group_id)}/users/{_part(user_id)}")
+    return _delete(f"/v1/groups/{segment(group_id)}/users/{segment(user_id)}")
 
 
 # --- users --------------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def list_users(*, active: bool | None = None) -> Call[Page[User]]:
 
 def get_user(user_id: str) -> Call[User]:
     """``GET /v1/users/{userId}``."""
-    return _get(f"/v1/users/{_part(user_id)}", User.from_json)
+    return _get(f"/v1/users/{segment(user_id)}", User.from_json)
 
 
 def create_user(body: Mapping[str, Any]) -> Call[User]:
@@ -140,12 +140,12 @@ def create_user(body: Mapping[str, Any]) -> Call[User]:
 
 def change_user(user_id: str, changes: Mapping[str, Any]) -> Call[User]:
     """``PATCH /v1/users/{userId}``."""
-    return _change(f"/v1/users/{_part(user_id)}", changes, User.from_json)
+    return _change(f"/v1/users/{segment(user_id)}", changes, User.from_json)
 
 
 def delete_user(user_id: str) -> Call[None]:
     """``DELETE /v1/users/{id}``. The user's API key goes with the user."""
-    return _delete(f"/v1/users/{_part(user_id)}")
+    return _delete(f"/v1/users/{segment(user_id)}")
 
 
 # --- teams --------------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def list_teams() -> Call[Page[Team]]:
 
 def get_team(team_id: str) -> Call[Team]:
     """``GET /v1/teams/{teamId}``."""
-    return _get(f"/v1/teams/{_part(team_id)}", Team.from_json)
+    return _get(f"/v1/teams/{segment(team_id)}", Team.from_json)
 
 
 def create_team(body: Mapping[str, Any]) -> Call[Team]:
@@ -168,21 +168,21 @@ def create_team(body: Mapping[str, Any]) -> Call[Team]:
 
 def change_team(team_id: str, changes: Mapping[str, Any]) -> Call[Team]:
     """``PATCH /v1/teams/{teamId}``."""
-    return _change(f"/v1/teams/{_part(team_id)}", changes, Team.from_json)
+    return _change(f"/v1/teams/{segment(team_id)}", changes, Team.from_json)
 
 
 def delete_team(team_id: str) -> Call[None]:
     """``DELETE /v1/teams/{teamId}``."""
-    return _delete(f"/v1/teams/{_part(team_id)}")
+    return _delete(f"/v1/teams/{segment(team_id)}")
 
 
 def list_team_members(team_id: str, *, active: bool | None = None) -> Call[Page[TeamMember]]:
     """``GET /v1/teams/{teamId}/users``."""
-    return _list(f"/v1/teams/{_part(team_id)}/users", TeamMember.from_json, _only(active=active))
+    return _list(f"/v1/teams/{segment(team_id)}/users", TeamMember.from_json, _only(active=active))
 
 
 def _of_member(team_id: str, user_id: str) -> str:
-    return f"/v1/teams/{_part(team_id)}/users/{_part(user_id)}"
+    return f"/v1/teams/{segment(team_id)}/users/{segment(user_id)}"
 
 
 def get_team_member(team_id: str, user_id: str) -> Call[TeamMember]:
@@ -192,7 +192,7 @@ def get_team_member(team_id: str, user_id: str) -> Call[TeamMember]:
 
 def add_team_member(team_id: str, user_id: str, role: str) -> Call[TeamMember]:
     """``POST /v1/teams/{teamId}/users``."""
-    path = f"/v1/teams/{_part(team_id)}/users"
+    path = f"/v1/teams/{segment(team_id)}/users"
     return Call(method="POST", path=path, body={"user_id": user_id, "role": role}, read=TeamMember.from_json)
 
 
@@ -210,11 +210,11 @@ def remove_team_member(team_id: str, user_id: str) -> Call[None]:
 
 
 def _memberships(whose: Whose, owner_id: str, within: Within) -> str:
-    return f"/v1/{whose}/{_part(owner_id)}/{within}"
+    return f"/v1/{whose}/{segment(owner_id)}/{within}"
 
 
 def _membership(whose: Whose, owner_id: str, within: Within, id_: str) -> str:
-    return f"{_memberships(whose, owner_id, within)}/{_part(id_)}"
+    return f"{_memberships(whose, owner_id, within)}/{segment(id_)}"
 
 
 def list_memberships(whose: Whose, owner_id: str, within: Within) -> Call[Page[Membership]]:
@@ -239,7 +239,7 @@ def add_membership(whose: Whose, owner_id: str, within: Within, id_: str, role: 
 
 def change_membership(whose: Whose, owner_id: str, within: Within, id_: str, role: str) -> Call[None]:
     """``PATCH /v1/users/{userId}/groups/{groupId}`` and so on; not each of them answers with the membership."""
-    return _change(_membership(whose, owner_id, within, id_), {"role": role}, _nothing)
+    return _change(_membership(whose, owner_id, within, id_), {"role": role}, no_data)
 
 
 def delete_membership(whose: Whose, owner_id: str, within: Within, id_: str) -> Call[None]:
@@ -249,7 +249,7 @@ def delete_membership(whose: Whose, owner_id: str, within: Within, id_: str) -> 
 
 def remove_account_role(whose: Whose, owner_id: str) -> Call[None]:
     """``DELETE /v1/users/{userId}/role``, and the same of a team."""
-    return _delete(f"/v1/{whose}/{_part(owner_id)}/role")
+    return _delete(f"/v1/{whose}/{segment(owner_id)}/role")
 
 
 def list_roles() -> Call[Page[Role]]:
@@ -261,7 +261,7 @@ def list_roles() -> Call[Page[Role]]:
 
 
 def _of_key(key_id: str, action: str = "") -> str:
-    return f"/v1/system-keys/{_part(key_id)}{action}"
+    return f"/v1/system-keys/{segment(key_id)}{action}"
 
 
 def list_system_keys() -> Call[Page[SystemKey]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 from airflow_provider_fivetran.core.models import (
     Account,
@@ -20,6 +19,7 @@ from airflow_provider_fivetran.core.models import (
     Webhook,
     WebhookTest,
 )
+from airflow_provider_fivetran.core.paths import PAGE, no_data, of_connection, segment
 from airflow_provider_fivetran.core.protocol import Call, Page
 from airflow_provider_fivetran.core.transformations import Transformation
 
@@ -60,24 +60,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-PAGE = "1000"
-
-
-def _nothing(_data: Mapping[str, Any]) -> None:
-    """Actions answer with an envelope that carries no data."""
-
-
-def _part(value: str) -> str:
-    """One part of a path, so encoded that it stays one part whatever it holds."""
-    if not isinstance(value, str) or value in {"", ".", ".."}:
-        raise ValueError(f"{value!r} cannot be an id")
-    return quote(value, safe="")
-
-
-def _of_connection(connection_id: str, action: str = "") -> dict[str, Any]:
-    """What all calls about one connection share."""
-    return {"path": f"/v1/connections/{_part(connection_id)}{action}", "connection_id": connection_id}
-
 
 def get_account() -> Call[Account]:
     """``GET /v1/account/info``: readable with every kind of key."""
@@ -87,7 +69,7 @@ def get_account() -> Call[Account]:
 def get_connection(connection_id: str) -> Call[Connection]:
     """``GET /v1/connections/{connectionId}``."""
     return Call(
-        method="GET", **_of_connection(connection_id), read=Connection.from_json, safe=True, essential=True
+        method="GET", **of_connection(connection_id), read=Connection.from_json, safe=True, essential=True
     )
 
 
@@ -121,7 +103,7 @@ def change_connection(
     """
     return Call(
         method="PATCH",
-        **_of_connection(connection_id),
+        **of_connection(connection_id),
         body={**changes, "run_setup_tests": setup_tests},
         read=Connection.from_json,
         safe=not setup_tests,
@@ -133,9 +115,9 @@ def sync_connection(connection_id: str, *, force: bool = False) -> Call[None]:
     """``POST /v1/connections/{connectionId}/sync``; ``force`` stops a running sync first."""
     return Call(
         method="POST",
-        **_of_connection(connection_id, "/sync"),
+        **of_connection(connection_id, "/sync"),
         body={"force": force},
-        read=_nothing,
+        read=no_data,
         slow=force,
     )
 
@@ -143,7 +125,7 @@ def sync_connection(connection_id: str, *, force: bool = False) -> Call[None]:
 def resync_connection(connection_id: str, *, scope: Mapping[str, Sequence[str]] | None = None) -> Call[None]:
     """``POST /v1/connections/{connectionId}/resync``: everything anew, or the tables of ``scope`` by schema."""
     body = {} if scope is None else {"scope": {schema: list(tables) for schema, tables in scope.items()}}
-    return Call(method="POST", **_of_connection(connection_id, "/resync"), body=body, read=_nothing)
+    return Call(method="POST", **of_connection(connection_id, "/resync"), body=body, read=no_data)
 
 
 def run_setup_tests(connection_id: str, *, trust: Mapping[str, bool] | None = None) -> Call[Connection]:
@@ -152,7 +134,7 @@ def run_setup_tests(connection_id: str, *, trust: Mapping[str, bool] | None = No
     :param trust: ``trust_certificates`` and ``trust_fingerprints``: whether those that are met are approved.
     """
     body = dict(trust or {})
-    return Call(method="POST", **_of_connection(connection_id, "/test"), body=body, read=Connection.from_json)
+    return Call(method="POST", **of_connection(connection_id, "/test"), body=body, read=Connection.from_json)
 
 
 def get_sync_history(connection_id: str, *, since: datetime, until: datetime) -> Call[Page[SyncHistoryEntry]]:
@@ -174,7 +156,7 @@ def _get_sync_history(
 ) -> Call[Page[T]]:
     return Call(
         method="GET",
-        **_of_connection(connection_id, "/sync-history"),
+        **of_connection(connection_id, "/sync-history"),
         params={"start_time": _instant(since), "end_time": _instant(until), "limit": PAGE},
         read=Page.reader(read),
         safe=True,
@@ -206,7 +188,7 @@ def list_user_rows() -> Call[Page[Mapping[str, Any]]]:
 
 def get_group(group_id: str) -> Call[Group]:
     """``GET /v1/groups/{groupId}``."""
-    return Call(method="GET", path=f"/v1/groups/{_part(group_id)}", read=Group.from_json, safe=True)
+    return Call(method="GET", path=f"/v1/groups/{segment(group_id)}", read=Group.from_json, safe=True)
 
 
 def list_destinations() -> Call[Page[Destination]]:
@@ -223,7 +205,7 @@ def get_destination(destination_id: str) -> Call[Destination]:
     """``GET /v1/destinations/{destinationId}``."""
     return Call(
         method="GET",
-        path=f"/v1/destinations/{_part(destination_id)}",
+        path=f"/v1/destinations/{segment(destination_id)}",
         read=Destination.with_config,
         safe=True,
     )
@@ -236,7 +218,7 @@ def list_webhooks() -> Call[Page[Webhook]]:
 
 def get_webhook(webhook_id: str) -> Call[Webhook]:
     """``GET /v1/webhooks/{webhookId}``."""
-    return Call(method="GET", path=f"/v1/webhooks/{_part(webhook_id)}", read=Webhook.from_json, safe=True)
+    return Call(method="GET", path=f"/v1/webhooks/{segment(webhook_id)}", read=Webhook.from_json, safe=True)
 
 
 def create_webhook(body: Mapping[str, Any], *, group_id: str | None = None) -> Call[Webhook]:
@@ -244,7 +226,7 @@ def create_webhook(body: Mapping[str, Any], *, group_id: str | None = None) -> C
 
     Fivetran first sends the address a test payload, and answers 400 where that fails.
     """
-    owner = "account" if group_id is None else f"group/{_part(group_id)}"
+    owner = "account" if group_id is None else f"group/{segment(group_id)}"
     return Call(method="POST", path=f"/v1/webhooks/{owner}", body=body, read=Webhook.from_json)
 
 
@@ -252,7 +234,7 @@ def change_webhook(webhook_id: str, changes: Mapping[str, Any]) -> Call[Webhook]
     """``PATCH /v1/webhooks/{webhookId}``. One that becomes active is sent a test payload first."""
     return Call(
         method="PATCH",
-        path=f"/v1/webhooks/{_part(webhook_id)}",
+        path=f"/v1/webhooks/{segment(webhook_id)}",
         body=changes,
         read=Webhook.from_json,
         safe=True,
@@ -261,19 +243,19 @@ def change_webhook(webhook_id: str, changes: Mapping[str, Any]) -> Call[Webhook]
 
 def test_webhook(webhook_id: str, event: str) -> Call[WebhookTest]:
     """``POST /v1/webhooks/{webhookId}/test``: deliver an event of a made-up connection."""
-    path = f"/v1/webhooks/{_part(webhook_id)}/test"
+    path = f"/v1/webhooks/{segment(webhook_id)}/test"
     return Call(method="POST", path=path, body={"event": event}, read=WebhookTest.from_json)
 
 
 def delete_webhook(webhook_id: str) -> Call[None]:
     """``DELETE /v1/webhooks/{webhookId}``: a repetition is answered with 404, and deletes no more."""
-    return Call(method="DELETE", path=f"/v1/webhooks/{_part(webhook_id)}", read=_nothing, safe=True)
+    return Call(method="DELETE", path=f"/v1/webhooks/{segment(webhook_id)}", read=no_data, safe=True)
 
 
 def _of_transformation(transformation_id: str, action: str = "") -> dict[str, Any]:
     """What all calls about one transformation share."""
     return {
-        "path": f"/v1/transformations/{_part(transformation_id)}{action}",
+        "path": f"/v1/transformations/{segment(transformation_id)}{action}",
         "transformation_id": transformation_id,
     }
 
@@ -318,7 +300,7 @@ def run_transformation(transformation_id: str, *, full_refresh: bool = False) ->
         method="POST",
         **_of_transformation(transformation_id, "/run"),
         body={"full_refresh": full_refresh},
-        read=_nothing,
+        read=no_data,
     )
 
 
@@ -328,5 +310,5 @@ def cancel_transformation(transformation_id: str) -> Call[None]:
     What it answers while none is under way is not documented; 409 is one possibility.
     """
     return Call(
-        method="POST", **_of_transformation(transformation_id, "/cancel"), body={}, read=_nothing, slow=True
+        method="POST", **_of_transformation(transformation_id, "/cancel"), body={}, read=no_data, slow=True
     )

@@ -6,6 +6,7 @@ It does no I/O and reads no clock. Source: Fivetran's REST API definition, ``GET
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -143,4 +144,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _sum(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    total = sum(known)
+    return total if known and math.isfinite(total) else None  # JSON has no word for infinity

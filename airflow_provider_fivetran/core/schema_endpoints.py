@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_fivetran.core.endpoints import _nothing, _of_connection, _part
+from airflow_provider_fivetran.core.paths import no_data, of_connection, segment
 from airflow_provider_fivetran.core.protocol import Call
 from airflow_provider_fivetran.core.schema_config import SchemaConfig, columns_from_json
 
@@ -29,7 +29,7 @@ __all__ = [
 
 def _of_schemas(connection_id: str, *parts: str) -> dict[str, Any]:
     """What all calls about the schemas of a connection share: ``parts`` are names within their path."""
-    return _of_connection(connection_id, "/schemas" + "".join(f"/{_part(part)}" for part in parts))
+    return of_connection(connection_id, "/schemas" + "".join(f"/{segment(part)}" for part in parts))
 
 
 def get_schema_config(connection_id: str) -> Call[SchemaConfig]:
@@ -132,6 +132,6 @@ def drop_columns(connection_id: str, columns: Mapping[str, Mapping[str, Sequence
                 for schema, tables in columns.items()
             }
         },
-        read=_nothing,
+        read=no_data,
         safe=True,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran.core.connector_types import ConnectorType
-from airflow_provider_fivetran.core.endpoints import PAGE, _nothing, _of_connection, _part
+from airflow_provider_fivetran.core.paths import PAGE, no_data, of_connection, segment
 from airflow_provider_fivetran.core.protocol import Call, Page
 from airflow_provider_fivetran.core.setups import ConnectCard, Setup
 
@@ -67,7 +67,7 @@ def change_setup(
     """
     return Call(
         method="PATCH",
-        **_of_connection(connection_id),
+        **of_connection(connection_id),
         body={**changes, **(trust or {}), "run_setup_tests": setup_tests},
         read=Setup.from_json,
         safe=not setup_tests,
@@ -77,7 +77,7 @@ def change_setup(
 
 def delete_connection(connection_id: str) -> Call[None]:
     """``DELETE /v1/connections/{connectionId}``: a repetition is answered with 404, and deletes no more."""
-    return Call(method="DELETE", **_of_connection(connection_id), read=_nothing, safe=True, slow=True)
+    return Call(method="DELETE", **of_connection(connection_id), read=no_data, safe=True, slow=True)
 
 
 def create_connect_card(connection_id: str, config: Mapping[str, Any]) -> Call[ConnectCard]:
@@ -87,7 +87,7 @@ def create_connect_card(connection_id: str, config: Mapping[str, Any]) -> Call[C
     """
     return Call(
         method="POST",
-        **_of_connection(connection_id, "/connect-card"),
+        **of_connection(connection_id, "/connect-card"),
         body={"connect_card_config": dict(config)},
         read=ConnectCard.from_json,
         safe=True,
@@ -109,7 +109,7 @@ def get_connector_type(service: str) -> Call[ConnectorType]:
     """``GET /v1/metadata/connector-types/{service}``."""
     return Call(
         method="GET",
-        path=f"/v1/metadata/connector-types/{_part(service)}",
+        path=f"/v1/metadata/connector-types/{segment(service)}",
         read=ConnectorType.from_json,
         safe=True,
     )

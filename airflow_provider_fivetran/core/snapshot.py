@@ -9,7 +9,6 @@ What was read goes to a keeper, which is handed in: nothing here does I/O.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -17,6 +16,9 @@ from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.errors import (
     FivetranApiError,
     FivetranError,
+    FivetranForbidden,
+    FivetranNotFound,
+    FivetranRateLimited,
     FivetranSnapshotIncomplete,
     FivetranUnauthorized,
     FivetranUnexpectedAnswer,
@@ -26,24 +28,19 @@ from airflow_provider_fivetran.core.history import REACH
 from airflow_provider_fivetran.core.ingestion_status import status_row, with_history
 from airflow_provider_fivetran.core.models import Connection, SyncHistoryEntry
 from airflow_provider_fivetran.core.protocol import next_page
-from airflow_provider_fivetran.core.snapshot_tables import (
-    TABLES,
-    plain,
-    read_row,
-    restored,
-    sync_row,
-)
+from airflow_provider_fivetran.core.snapshot_plan import NAMES, REFUSALS_ENOUGH
+from airflow_provider_fivetran.core.snapshot_tables import plain, read_row, restored, sync_row
 from airflow_provider_fivetran.core.steps import PATIENCE, Note, ask_patiently
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow_provider_fivetran.core.policies import SnapshotTable
     from airflow_provider_fivetran.core.protocol import Call, Page
+    from airflow_provider_fivetran.core.snapshot_plan import Plan, Progress
     from airflow_provider_fivetran.core.snapshot_tables import Row
     from airflow_provider_fivetran.core.steps import Clock, Procedure
 
-__all__ = ["Keeper", "Plan", "Progress", "take_snapshot"]
+__all__ = ["Keeper", "take_snapshot"]
 
 T = TypeVar("T")
 
@@ -52,9 +49,10 @@ CONNECTIONS_IN_A_PART = 100
 # An account of a hundred thousand connections is a hundred pages; a week of syncs every minute is ten thousand.
 MOST_PAGES = 1000
 MOST_SYNCS = 50_000
-# When the history of so many connections was refused, and of none was not, it is asked for no more.
-REFUSALS_ENOUGH = 3
+# When that of so many was not given in one try, and of none ever was, it is not those connections' own trouble.
+UNREAD_ENOUGH = 10
 AHEAD = timedelta(minutes=1)
+NO_PATIENCE = timedelta(0)
 
 _LISTS: Mapping[str, Callable[[], Call[Any]]] = {
     "users": endpoints.list_user_rows,
@@ -63,9 +61,6 @@ _LISTS: Mapping[str, Callable[[], Call[Any]]] = {
     "transformations": endpoints.list_transformation_rows,
     "connections": endpoints.list_connection_rows,
 }
-# What latest_status says in names, and the column that is the name.
-_NAMES = {"users": "email", "groups": "name"}
-_BY_CONNECTION = frozenset({"syncs", "latest_status"})
 
 
 class Keeper(Protocol):
@@ -84,89 +79,19 @@ class Keeper(Protocol):
         """Close the parts under way, and remember with them how far the snapshot has come."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is read, and with how many requests."""
-
-    tables: tuple[SnapshotTable, ...] = TABLES
-    """What only others need is not asked for."""
-    history_days: float
-    """How far back; 0: no history is asked for."""
-    leave_requests: int
-    """So many of the account's hour are left to others, but no more than half of what the first try found."""
-    max_requests: int | None = None
-    """Of one try."""
-
-    def to_json(self) -> dict[str, Any]:
-        """What a later try must share with an earlier one to go on from there, as plain JSON."""
-        return {"tables": list(self.tables), "history_days": self.history_days}
-
-    @property
-    def asks_history(self) -> bool:
-        return self.history_days > 0 and not _BY_CONNECTION.isdisjoint(self.tables)
-
-    def needs(self, list_: str) -> bool:
-        if list_ == "connections":
-            return list_ in self.tables or not _BY_CONNECTION.isdisjoint(self.tables)
-        return list_ in self.tables or self.needs_names(list_)
-
-    def needs_names(self, list_: str) -> bool:
-        return list_ in _NAMES and "latest_status" in self.tables
-
-
-@dataclass(slots=True, kw_only=True)
-class Progress:
-    """How far a snapshot has come, in all tries together."""
-
-    tries: int = 0
-    requests: int = 0
-    """A request that a transport sent again counts once."""
-    left_at_first: int | None = None
-    """What the first answer said of the account's hour."""
-    lists_done: list[str] = field(default_factory=list)
-    lists_refused: list[str] = field(default_factory=list)
-    """Of these the key may see nothing."""
-    pages: int = 0
-    """So many pages of connections were put aside,"""
-    connections: int = 0
-    """which hold so many connections."""
-    page: int = 0
-    """The history is read up to this page,"""
-    row: int = 0
-    """and of it up to this row;"""
-    connections_done: int = 0
-    """of so many connections,"""
-    histories: int = 0
-    """so many of which have one that may be read."""
-    refusals: int = 0
-    syncs: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Write it as plain JSON."""
-        return asdict(self)
-
-    @property
-    def has_no_history(self) -> bool:
-        """Whether the history was refused from the start, for the key or for the account."""
-        return self.histories == 0 and self.refusals >= REFUSALS_ENOUGH
-
-    def __str__(self) -> str:
-        if "connections" not in self.lists_done:
-            return f"{', '.join(self.lists_done) or 'nothing'} read"
-        return f"{self.connections_done:,} of {self.connections:,} connections, {self.syncs:,} syncs"
-
-
 def take_snapshot(plan: Plan, keeper: Keeper, clock: Clock, progress: Progress) -> Procedure[Progress]:
     """Read what the plan wants, from where the progress stands, and give it to the keeper.
 
-    What the key may not see (403 or 404), and what cannot be understood, is a row of ``not_seen``, not an error.
+    What the key may not see (403 or 404), and what cannot be understood, is a row of ``not_seen``, not an error. So
+    is a history that Fivetran does not give (5xx, no JSON, no answer) while it gives another one.
 
     :param progress: changed as it goes, and returned.
     :raises FivetranSnapshotIncomplete: the requests that may be taken do not suffice.
     :raises FivetranUnauthorized: the key is refused.
-    :raises FivetranApiError: none of the lists may be seen, mostly for want of rights (``FivetranForbidden``).
-    :raises FivetranError: (one of its kinds) Fivetran could not be reached for two minutes, or wants a long pause.
-        After each of these another try goes on where this one stopped.
+    :raises FivetranApiError: nothing of the wanted tables may be seen, mostly for want of rights
+        (``FivetranForbidden``).
+    :raises FivetranError: (one of its kinds) Fivetran could not be reached for two minutes, wants a long pause, or
+        gives no history at all. After each of these another try goes on where this one stopped.
     """
     return (yield from _Try(plan, keeper, clock, progress).take())
 
@@ -180,9 +105,10 @@ class _Try:
         self._clock = clock
         self._progress = progress
         self._requests = 0
+        self._unread = 0
         self._left: int | None = None
         self._fivetran_time = clock()
-        self._names: dict[str, dict[str, str]] = {table: {} for table in _NAMES}
+        self._names: dict[str, dict[str, str]] = {table: {} for table in NAMES}
 
     def take(self) -> Procedure[Progress]:
         if self._progress.tries:
@@ -208,7 +134,7 @@ class _Try:
         except FivetranApiError as error:
             _raise_unless_refused(error)
             progress.lists_refused.append(table)
-            if progress.lists_refused == [each for each in _LISTS if self._plan.needs(each)]:
+            if self._plan.sources <= set(progress.lists_refused):
                 raise
             self._unseen(table, str(error))
             yield Note(f"snapshot: {table} cannot be seen: {error}", is_warning=True)
@@ -238,8 +164,8 @@ class _Try:
                 return len(seen)
             page = yield from self._ask(call)
             read = list(self._read_rows(table, page.items, seen, is_kept=is_kept))
-            if table in _NAMES:
-                self._names[table] |= {row["id"]: name for row, _ in read if (name := row[_NAMES[table]])}
+            if table in NAMES:
+                self._names[table] |= {row["id"]: name for row, _ in read if (name := row[NAMES[table]])}
             if is_kept:
                 self._add(table, [row for row, _ in read])
             if table == "connections":
@@ -303,7 +229,7 @@ class _Try:
         """Complete one connection. What it adds and the progress change together, with no request in between."""
         entries = yield from self._history_of(row["connection_id"])
         if entries is not None:
-            self._progress.histories += 1
+            self._progress.readable = row["connection_id"]
             self._progress.syncs += len(entries)
             self._add("syncs", [sync_row(row["connection_id"], entry) for entry in entries])
             row = with_history(row, entries)
@@ -313,29 +239,71 @@ class _Try:
         """The syncs of a connection; ``None`` where they cannot be seen."""
         if self._progress.has_no_history:
             return None
-        until = self._fivetran_time + AHEAD
-        since = max(self._fivetran_time - timedelta(days=self._plan.history_days), until - REACH)
-        call: Call[Page[Mapping[str, Any]]] | None = endpoints.list_sync_rows(
-            connection_id, since=since, until=until
-        )
+        found = yield from self._read_history(connection_id)
+        if isinstance(found, FivetranError) and not found.permanent:
+            yield from self._await_another_answer()
+            found = yield from self._read_history(connection_id)
+        if isinstance(found, FivetranError):
+            yield from self._note_unread(connection_id, found)
+            return None
+        return list(self._understood(connection_id, found))
+
+    def _read_history(self, connection_id: str) -> Procedure[list[Mapping[str, Any]] | FivetranError]:
+        """All pages of a history, or why there is none."""
+        call: Call[Page[Mapping[str, Any]]] | None = self._history_call(connection_id)
         items: list[Mapping[str, Any]] = []
         try:
             while call is not None and len(items) < MOST_SYNCS:
-                page = yield from self._ask(call)
+                page = yield from self._ask(call, patience=NO_PATIENCE)
                 items += page.items
                 call = next_page(call, page)
-        except FivetranApiError as error:
-            _raise_unless_refused(error)
-            self._unseen("syncs", str(error), connection_id)
-            yield from self._note_refusal(error)
-            return None
+        except (FivetranUnauthorized, FivetranSnapshotIncomplete):
+            raise
+        except FivetranError as error:
+            return error
         if call is not None:
             self._unseen("syncs", f"only the first {len(items):,} were read", connection_id)
-        return list(self._understood(connection_id, items))
+        return items
 
-    def _note_refusal(self, error: FivetranApiError) -> Procedure[None]:
+    def _history_call(self, connection_id: str) -> Call[Page[Mapping[str, Any]]]:
+        until = self._fivetran_time + AHEAD
+        since = max(self._fivetran_time - timedelta(days=self._plan.history_days), until - REACH)
+        return endpoints.list_sync_rows(connection_id, since=since, until=until)
+
+    def _await_another_answer(self) -> Procedure[None]:
+        """Ask for a history that was given before; for want of one, whose key it is.
+
+        :raises FivetranError: for two minutes there was no answer to this either. So it is an outage.
+        """
+        known = self._progress.readable
+        call: Call[Any] = self._history_call(known) if known else endpoints.get_account()
+        try:
+            yield from self._ask(call)
+        except (FivetranForbidden, FivetranNotFound):  # an answer too
+            return
+
+    def _note_unread(self, connection_id: str, error: FivetranError) -> Procedure[None]:
+        """Tell of one connection why its history cannot be seen.
+
+        :raises FivetranError: it is not this one connection's history that cannot.
+        """
         progress = self._progress
-        progress.refusals += 1
+        if isinstance(error, FivetranRateLimited):
+            raise error
+        if isinstance(error, FivetranForbidden):
+            is_last = not progress.readable and progress.refusals + 1 == REFUSALS_ENOUGH
+            if is_last and self._plan.tables == ("syncs",):
+                raise error
+            progress.refusals += 1
+        elif not error.permanent:
+            self._unread += 1
+            if not progress.readable and self._unread >= UNREAD_ENOUGH:
+                yield Note("snapshot: no sync history is given; history_days=0 does without", is_warning=True)
+                raise error
+            yield Note(
+                f"snapshot: the sync history of {connection_id} cannot be read: {error}", is_warning=True
+            )
+        self._unseen("syncs", str(error), connection_id)
         if progress.has_no_history:
             why = f"not asked for any more after {progress.refusals} refusals: {error}"
             self._unseen("syncs", why)
@@ -352,11 +320,11 @@ class _Try:
 
     # -- requests --
 
-    def _ask(self, call: Call[T]) -> Procedure[T]:
+    def _ask(self, call: Call[T], *, patience: timedelta = PATIENCE) -> Procedure[T]:
         self._check_budget()
         self._requests += 1
         self._progress.requests += 1
-        answer = yield from ask_patiently(call, self._clock, patience=PATIENCE)
+        answer = yield from ask_patiently(call, self._clock, patience=patience)
         self._fivetran_time = answer.server_time or self._clock()
         if answer.requests_left is not None:
             self._left = answer.requests_left

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from airflow_provider_fivetran.core.errors import FivetranUnexpectedAnswer
 from airflow_provider_fivetran.core.fields import (
     flag,
     maybe_moment,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "TABLES", "Column", "Row", "plain", "read_row", "restored", "sync_row"]
 
+# Of an integer: beyond it not every number is one, and a Parquet file takes none beyond 2**63.
+LARGEST = 2**53
 Kind: TypeAlias = Literal["text", "flag", "integer", "number", "moment", "texts", "json"]
 Row: TypeAlias = "dict[str, Any]"
 
@@ -225,7 +228,13 @@ def _read(column: Column, data: Mapping[str, Any]) -> Any:
 
 def _integer(data: Mapping[str, Any], name: str) -> int | None:
     number = maybe_number(data, name)
-    return None if number is None else int(number)
+    if number is None:
+        return None
+    if abs(number) > LARGEST:
+        raise FivetranUnexpectedAnswer(
+            f"Fivetran's answer has {number:g} for {name!r} where a number of a sensible size is documented"
+        )
+    return int(number)
 
 
 def _list_of_texts(data: Mapping[str, Any], name: str) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from airflow_provider_fivetran.core.fields import maybe_moment, maybe_text, records, section, text, texts
 from airflow_provider_fivetran.core.policies import AccessLevel, ResourceType
@@ -16,8 +16,10 @@ from airflow_provider_fivetran.core.sealed import Sealed
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Permission", "SystemKey"]
+__all__ = ["Permission", "SystemKey", "lesser_rights"]
 
+_Right: TypeAlias = tuple[str, frozenset[str], frozenset[str]]
+_RANKS = {"NONE": 0, "READ": 1, "MANAGE": 2}
 _FIELDS = ("resource_type", "access_level", "ids", "group_ids")
 
 
@@ -107,6 +109,32 @@ class SystemKey:
             last_used_at=maybe_moment(data, "last_used_at"),
             secret=Sealed(secret) if secret else None,
         )
+
+
+def lesser_rights(key: SystemKey, *, than: SystemKey) -> list[str]:
+    """The types of resources with which a key may do less than another, as far as can be told.
+
+    With a type it may do as much if it has the same permissions, or a single one, for all such resources, of at
+    least the highest level of the other's.
+    """
+    types = {permission.resource_type for permission in than.permissions}
+    return sorted(type_ for type_ in types if not _may_as_much(_rights(key, type_), _rights(than, type_)))
+
+
+def _rights(key: SystemKey, resource_type: str) -> set[_Right]:
+    return {
+        (permission.access_level, frozenset(permission.ids), frozenset(permission.group_ids))
+        for permission in key.permissions
+        if permission.resource_type == resource_type
+    }
+
+
+def _may_as_much(rights: set[_Right], others: set[_Right]) -> bool:
+    highest = max(_RANKS.get(level, len(_RANKS)) for level, _, _ in others)
+    if rights == others or highest == 0:
+        return True
+    [(level, ids, group_ids), *more] = rights or {("NONE", frozenset(), frozenset())}
+    return not (ids or group_ids or more) and _RANKS.get(level, 0) >= highest
 
 
 def _ids(given: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -26,10 +26,11 @@ class FivetranRotateKeyOperator(BaseOperator):
     A key is rotated only right after the other one has been seen to work through its own Airflow connection, and its
     new secret is stored and seen to work before the other is touched. So there is a key that works at every moment,
     also when the task dies in between: then the next try renews the dead key first, so ``retries`` should be at
-    least 1. A second connection that holds no key gets one, with the permissions of the first, called like it with
-    ``_spare``.
+    least 1. A second connection whose login and password are empty gets a key, with the permissions of the first,
+    called like it with ``_spare``.
 
-    Both keys must be system keys that nothing but these two Airflow connections uses. No two of these tasks should
+    Both keys must be system keys that nothing but these two Airflow connections uses, and the second may do no less
+    than the first. No two of these tasks should
     work on the same pair at a time; of one task only one instance runs (``max_active_tis_per_dag`` is 1).
 
     The return value is a list of what was renewed: ``conn_id``, ``system_key_id``, ``name`` and ``expires_at``.
@@ -44,7 +45,8 @@ class FivetranRotateKeyOperator(BaseOperator):
         ``fivetran_default``.
     :param expiration_period: after which Fivetran refuses the new secrets: ``"INFINITE"``, ``"ONE_WEEK"``,
         ``"ONE_MONTH"``, ``"THREE_MONTHS"``, ``"SIX_MONTHS"``.
-    :param settling: how long a stored secret may take until Airflow hands it out, a timedelta or seconds; 60.
+    :param settling: how long a stored secret may take until each process of Airflow is handed it, a timedelta or
+        seconds; 60. So long the task waits for it at most, and always between the two keys.
     :param fivetran_retry_limit: how often a request that may be repeated is sent at most; 3.
     :param fivetran_retry_delay: seconds before the first repetition; 1; later pauses grow.
     :raises ValueError: an argument is not allowed (when the DAG is parsed).

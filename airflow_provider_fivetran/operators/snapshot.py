@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FivetranSnapshotOperator"]
 
+# A mapped argument may turn out to be None, which is not the same.
+_NOT_GIVEN: Any = object()
+
 
 class FivetranSnapshotOperator(BaseOperator):
     """Writes down what there is in a Fivetran account: for catalogues, reports and questions of the next day.
@@ -25,7 +28,8 @@ class FivetranSnapshotOperator(BaseOperator):
     The tables are ``users``, ``groups``, ``destinations``, ``transformations``, ``connections``, ``syncs`` (the sync
     history of the last seven days, with run times and volumes), ``latest_status`` (one row for each connection: its
     owner, what became of its latest ingestion, how the others went) and ``not_seen``. It only reads, and a key that
-    may only view is enough; what the key may not see is told in ``not_seen`` and fails nothing.
+    may only view is enough; what the key may not see, and a history that Fivetran does not give, is told in
+    ``not_seen`` and fails nothing.
 
     An account of 1,000 connections takes 1,005 requests, or 5 with ``history_days=0``, one after the other. A retry
     goes on where the try before stopped, for whatever reason: give the task ``retries``, and a ``retry_delay`` after
@@ -37,7 +41,8 @@ class FivetranSnapshotOperator(BaseOperator):
 
     :param target: a folder for this snapshot alone, in any form that ``ObjectStoragePath`` takes:
         ``s3://bucket/fivetran/{{ ds }}``, ``file:///folder``, ... It is complete once ``_snapshot.json`` is there.
-        What an earlier snapshot left there is removed first. Unset: the rows are in the return value.
+        What an earlier snapshot left there is removed first. Unset: the rows are in the return value. None is an
+        error: a mapped task, or one whose template found no value, must not fill Airflow's database.
     :param target_conn_id: id of the Airflow connection for the target; unset: what the filesystem finds by itself.
     :param file_format: ``"jsonl"`` (JSON Lines), or ``"parquet"``, which needs pyarrow in the worker.
     :param tables: which of the tables; unset: all. What only others need is not asked for.
@@ -52,7 +57,7 @@ class FivetranSnapshotOperator(BaseOperator):
     :raises ValueError: an argument is not allowed (when the DAG is parsed, or after its template was rendered).
     :raises FivetranSnapshotIncomplete: the requests that may be made did not suffice; a retry goes on.
     :raises FivetranUnreachable: Fivetran could not be reached for two minutes; a retry goes on.
-    :raises AirflowFailException: trying again would change nothing: the key is wrong, or may see nothing at all, a
+    :raises AirflowFailException: trying again would change nothing: the key is wrong or may see none of it, a
         package is missing, the rows do not fit into an XCom. The error itself is its ``__cause__``.
     """
 
@@ -62,7 +67,7 @@ class FivetranSnapshotOperator(BaseOperator):
     def __init__(
         self,
         *,
-        target: str | None = None,
+        target: str = _NOT_GIVEN,
         target_conn_id: str | None = None,
         file_format: FileFormat = "jsonl",
         tables: Sequence[SnapshotTable] | None = None,
@@ -75,7 +80,7 @@ class FivetranSnapshotOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.target = target
+        self.target: str | None = None if target is _NOT_GIVEN else target
         self.target_conn_id = target_conn_id
         self.file_format = file_format
         self.tables = tables
@@ -92,12 +97,20 @@ class FivetranSnapshotOperator(BaseOperator):
             max_requests=max_requests,
             leave_requests=leave_requests,
         )
-        check_target(target, target_conn_id)
+        # A template or a mapped argument without a value must not fill the database instead.
+        self._has_target = target is not _NOT_GIVEN
+        self._check_has_found_a_target()
+        check_target(self.target, target_conn_id)
         check_text("fivetran_conn_id", fivetran_conn_id)
         check_attempts(fivetran_retry_limit)
         check_delay(fivetran_retry_delay)
-        # A template that renders to nothing must not fill the database instead.
-        self._has_target = target is not None
+
+    def _check_has_found_a_target(self) -> None:
+        if self._has_target and (self.target is None or self.target == "None"):
+            raise ValueError(
+                f"target is {self.target!r}: did its template, or the task it comes from, find no value? To have "
+                "the rows in the return value, leave target out"
+            )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Take the snapshot, or go on with it."""
@@ -106,10 +119,7 @@ class FivetranSnapshotOperator(BaseOperator):
         from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
-        if self._has_target and (self.target is None or self.target == "None"):
-            raise ValueError(
-                f"target is {self.target!r}: did its template, or the task it comes from, find no value?"
-            )
+        self._check_has_found_a_target()
         ti = context["ti"]
         with (
             failing_at_once_when_pointless(),

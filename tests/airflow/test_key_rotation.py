@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import logging
@@ -10,10 +11,12 @@ import threading
 import traceback
 
 import pytest
+import requests
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_fivetran.exceptions import (
     FivetranError,
+    FivetranForbidden,
     FivetranKeyNotStored,
     FivetranKeyNotUsable,
     FivetranUnauthorized,
@@ -135,7 +138,7 @@ def test_both_get_new_secrets_the_spare_one_first(pair):
     assert [row["system_key_id"] for row in result] == pair.rotations == ["spare", "main"]
     assert [row["name"] for row in result] == ["loader_spare", "loader_main"]
     assert all(row["expires_at"] for row in result)
-    assert len(pair.sim.requests) == 10
+    assert len(pair.sim.requests) == 12
     assert pair.living == {"main", "spare"}
     assert {conn_id for conn_id, _ in pair.given} == {pair.main, pair.spare}
     assert not set(OLD.values()) & {secret for _, secret in pair.given}
@@ -225,8 +228,35 @@ def test_what_is_stored_may_take_a_while_to_be_handed_out(pair):
     def sleep(seconds):
         pair.store(*pending.pop())
 
-    pair.rotate(lambda *given: pending.append(given), settling=30, sleep=sleep)
+    def sleep_after(seconds):
+        return sleep(seconds) if pending else None
+
+    pair.rotate(lambda *given: pending.append(given), settling=30, sleep=sleep_after)
     assert pair.living == {"main", "spare"}
+
+
+def test_what_other_processes_are_handed_from_a_cache_has_time_to_change(pair):
+    """Another process sees what was stored when the cache runs out, which this one has never asked."""
+    cached = dict(OLD)
+    said = []
+
+    def works(name):
+        credentials = base64.b64encode(f"ft_{name}:{cached[name]}".encode()).decode()
+        answer = requests.get(
+            f"{pair.sim.url}/v1/account/info", headers={"Authorization": f"Basic {credentials}"}, timeout=10
+        )
+        return answer.status_code == 200
+
+    def store(conn_id, login, password):
+        pair.store(conn_id, login, password)
+        said.append({name for name in cached if works(name)})
+
+    def sleep(seconds):
+        assert seconds == 900
+        cached.update((name, pair.sim.system_keys.get(name).secret) for name in cached)
+
+    pair.rotate(store, settling=900, sleep=sleep)
+    assert said == [{"main"}, {"spare"}]
 
 
 def test_an_airflow_that_hands_out_nothing_for_a_while_is_asked_again(pair):
@@ -286,6 +316,46 @@ def test_a_lost_answer_to_a_rotation_costs_one_more(pair):
     assert pair.living == {"main", "spare"}
 
 
+@pytest.mark.parametrize("status", [403, 404, 500])
+@pytest.mark.parametrize(("name", "other"), [("spare", "main"), ("main", "spare")])
+def test_a_refusal_after_a_lost_answer_says_which_key_is_dead_and_the_next_try_mends_it(
+    pair, name, other, status
+):
+    path = f"/{name}/rotate$"
+    pair.sim.faults.add(Fault("lost", method="POST", path=path))
+    pair.sim.faults.add(Fault("status", method="POST", path=path, status=status, times=2))
+    with pytest.raises(
+        FivetranKeyNotStored,
+        match=rf"{name} of Airflow .* was to be rotated \(.*{status}.*\), and does not work now \(.*401.*an answer "
+        rf"with a new secret may have been lost\. .* dead until .*; that of '{getattr(pair, other)}' works",
+    ) as failed:
+        pair.rotate()
+    assert not failed.value.permanent
+    assert pair.living == {other}
+    assert pair.a_task_works()
+    pair.sim.faults.clear()
+    pair.rotate()
+    assert pair.living == {"main", "spare"}
+
+
+def test_a_refusal_that_lost_nothing_is_told_as_it_is(pair):
+    pair.sim.faults.add(Fault("status", method="POST", path="/rotate$", status=403))
+    with pytest.raises(FivetranForbidden):
+        pair.rotate()
+    assert pair.rotations == ["spare"]
+    assert pair.living == {"main", "spare"}
+
+
+def test_a_fivetran_that_is_gone_after_a_rotation_is_told_with_what_is_left(pair):
+    def store(*given):
+        pair.store(*given)
+        pair.sim.faults.add(Fault("reset", path="/account/info$", times=3))
+
+    with pytest.raises(FivetranKeyNotStored, match=f"that of '{pair.main}' works"):
+        pair.rotate(store)
+    assert pair.rotations == ["spare"]
+
+
 def test_a_fivetran_that_is_gone_leaves_everything_as_it_was(pair):
     pair.sim.faults.add(Fault("reset", method="POST", times=5))
     with pytest.raises(FivetranUnreachable):
@@ -302,10 +372,24 @@ def test_keys_that_have_both_expired_are_mended(pair):
     assert pair.living == {"main", "spare"}
 
 
-@pytest.mark.parametrize("login", ["", "ft_unknown"])
-def test_a_spare_connection_without_a_key_gets_one_with_the_rights_of_the_first(pair, login):
+def test_a_spare_key_may_do_more(pair):
+    pair.sim.system_keys.change("spare", name=None, permissions=[*SYNCS, USERS])
+    pair.rotate()
+    assert pair.living == {"main", "spare"}
+
+
+def test_a_dead_first_key_is_mended_though_the_spare_one_may_do_less(pair):
+    pair.sim.system_keys.change("spare", name=None, permissions=[USERS])
+    pair.declare(pair.main, "ft_main", "expired")
+    pair.rotate()
+    assert pair.rotations == ["main", "spare"]
+    assert pair.living == {"main", "spare"}
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+def test_a_spare_connection_without_a_key_gets_one_with_the_rights_of_the_first(pair, nothing):
     pair.sim.system_keys.remove("spare")
-    pair.declare(pair.spare, login, "" if not login else "wrong")
+    pair.declare(pair.spare, nothing, nothing)
     result = pair.rotate()
     made = next(row for row in pair.sim.system_keys.all() if row.id != "main")
     assert (made.name, made.permissions) == ("loader_main_spare", SYNCS)
@@ -313,14 +397,32 @@ def test_a_spare_connection_without_a_key_gets_one_with_the_rights_of_the_first(
     assert pair.living == {"main", "spare"}
 
 
-def test_a_key_that_was_made_before_a_death_is_found_again(pair):
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_key_that_was_made_before_a_death_is_to_be_deleted(pair, is_lost):
     pair.sim.system_keys.remove("spare")
     pair.declare(pair.spare, "", "")
-    with pytest.raises(DeathError):
+    if is_lost:
+        pair.sim.faults.add(Fault("lost", method="POST", path="/system-keys$"))
+    with pytest.raises(FivetranUnreachable if is_lost else DeathError):
         pair.rotate(dies="after making")
+    [left] = [row for row in pair.sim.system_keys.all() if row.id != "main"]
+    secret = left.secret
+    with pytest.raises(FivetranKeyNotUsable, match=r"If an earlier try of this task has made it.*delete it"):
+        pair.rotate()
+    assert left.secret == secret
     assert pair.works(pair.main)
+    pair.sim.system_keys.remove(left.id)
     pair.rotate()
     assert [row.name for row in pair.sim.system_keys.all()] == ["loader_main", "loader_main_spare"]
+    assert pair.living == {"main", "spare"}
+
+
+@pytest.mark.parametrize("secret", ["", None, "wrong"])
+@pytest.mark.parametrize("name", ["main", "spare"])
+def test_a_key_without_its_secret_is_known_by_the_login(pair, name, secret):
+    pair.declare(getattr(pair, name), f"ft_{name}", secret)
+    pair.rotate()
+    assert pair.rotations == (["main", "spare"] if name == "main" else ["spare", "main"])
     assert pair.living == {"main", "spare"}
 
 
@@ -366,9 +468,41 @@ class TestWhatIsNoPair:
         pair.declare(getattr(pair, name), "sim-key", "sim-secret")
         self.refused(pair, "has the API key of a user")
 
-    def test_a_refused_key_that_is_no_system_key_is_left_alone(self, pair):
-        pair.declare(pair.main, "somebodys", "wrong")
-        self.refused(pair, "is refused, and is no system key of the account")
+    @pytest.mark.parametrize(
+        "permissions",
+        [
+            [],
+            [{"resource_type": "CONNECTOR", "access_level": "READ"}],
+            [SYNCS[0] | {"resource_filter": {"group_ids": ["g"]}}],
+            [SYNCS[0], SYNCS[0] | {"access_level": "NONE", "resource_filter": {"ids": ["c"]}}],
+        ],
+    )
+    def test_a_spare_key_that_may_do_less_is_not_gone_on_with(self, pair, permissions):
+        pair.sim.system_keys.change("spare", name=None, permissions=permissions)
+        self.refused(
+            pair, r"key spare of .* may do less than main, that of .*, with CONNECTOR: tasks that go on"
+        )
+
+    @pytest.mark.parametrize("secret", ["wrong", ""])
+    @pytest.mark.parametrize("login", ["somebodys", "sim-key"])
+    @pytest.mark.parametrize("name", ["main", "spare"])
+    def test_a_refused_key_that_is_no_system_key_is_left_alone(self, pair, name, login, secret):
+        pair.declare(getattr(pair, name), login, secret)
+        self.refused(
+            pair,
+            f"the key of Airflow connection '{getattr(pair, name)}' is refused, and is no system key of the account",
+        )
+
+    @pytest.mark.parametrize("name", ["main", "spare"])
+    def test_a_password_that_is_no_encoded_pair_is_left_alone(self, pair, name):
+        pair.declare(getattr(pair, name), "", "needle-that-nobody-understands")
+        self.refused(
+            pair, f"'{getattr(pair, name)}': the login .* is empty, and the password is not a base64"
+        )
+
+    def test_a_first_connection_without_a_key_is_not_given_one(self, pair):
+        pair.declare(pair.main, "", "")
+        self.refused(pair, f"Airflow connection '{pair.main}' holds no key")
 
     def test_a_system_key_is_no_administrator(self, pair):
         pair.declare(pair.admin, "ft_main", OLD["main"])
@@ -389,28 +523,15 @@ class TestWhatIsNoPair:
         finally:
             deferrable.sim.account.account_id = "sim_account"
 
-    def test_two_keys_of_the_name_of_a_spare_one_are_not_guessed_between(self, pair):
-        pair.sim.system_keys.remove("spare")
-        pair.declare(pair.spare, "", "")
-        for _ in range(2):
-            pair.sim.add_system_key("loader_main_spare")
-        self.refused(pair, "more than one system key named 'loader_main_spare'")
-
-    def test_a_key_of_the_name_of_a_spare_one_that_may_do_more_is_not_taken(self, pair):
-        pair.sim.system_keys.remove("spare")
-        pair.declare(pair.spare, "", "")
-        pair.sim.add_system_key("loader_main_spare", permissions=[*SYNCS, USERS])
-        self.refused(pair, "'loader_main_spare' as the second key would be, but has other permissions than")
-
-    def test_a_key_of_the_name_of_a_spare_one_that_somebody_uses_is_not_taken(self, pair):
+    @pytest.mark.parametrize("is_used", [False, True])
+    def test_a_key_of_the_name_of_a_spare_one_is_not_taken(self, pair, is_used):
         pair.sim.system_keys.remove("spare")
         pair.sim.add_system_key("loader_main_spare", key="ft_other", secret="in use", permissions=SYNCS)
-        pair.declare(pair.spare, "ft_other", "in use")
-        assert pair.works(pair.spare)
+        if is_used:
+            pair.declare(pair.spare, "ft_other", "in use")
+            assert pair.works(pair.spare)
         pair.declare(pair.spare, "", "")
-        self.refused(
-            pair, "'loader_main_spare' as the second key would be, but was used at 20.*somebody has it"
-        )
+        self.refused(pair, "'loader_main_spare', is to be made .* otherwise rename it, or put it into that")
 
     def test_a_store_that_cannot_store_is_found_out_first(self, pair):
         class Closed:

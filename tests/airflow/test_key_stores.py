@@ -215,22 +215,25 @@ def test_an_answer_without_a_token_is_no_airflow(store):
         store(host=server.url).check("kept")
 
 
-def test_a_pair_in_the_database_is_rotated(connections, store, monkeypatch):
+@pytest.mark.parametrize("has_spare_key", [True, False])
+def test_a_pair_in_the_database_is_rotated(connections, store, monkeypatch, has_spare_key):
     simulator = Simulator()
     with simulator.serving() as url:
         for name, extra in (("main", {"fallback_conn_id": "pair_spare"}), ("spare", {})):
-            simulator.add_system_key(f"k_{name}", id=name, key=f"ft_{name}", secret="old", permissions=SYNCS)
-            connections(
-                f"pair_{name}",
-                conn_type="fivetran",
-                host=url,
-                login=f"ft_{name}",
-                password="old",
-                extra=json.dumps(extra),
-            )
+            about = {"conn_type": "fivetran", "host": url, "extra": json.dumps(extra)}
+            if name == "main" or has_spare_key:
+                simulator.add_system_key(
+                    f"k_{name}", id=name, key=f"ft_{name}", secret="old", permissions=SYNCS
+                )
+                about |= {"login": f"ft_{name}", "password": "old"}
+            connections(f"pair_{name}", **about)
         admin = {"conn_type": "fivetran", "login": "sim-key", "password": "sim-secret", "host": url}
         monkeypatch.setenv("AIRFLOW_CONN_PAIR_ADMIN", json.dumps(admin))
-        KeyRotation("pair_main", FivetranHook("pair_admin"), store()).rotate()
-        for name in ("main", "spare"):
-            assert BaseHook.get_connection(f"pair_{name}").password != "old"
-            assert FivetranHook(f"pair_{name}").own_account().system_key_id == name
+        KeyRotation("pair_main", FivetranHook("pair_admin"), store(), settling=0).rotate()
+        keys = {key.name: key for key in simulator.system_keys.all()}
+        for name, called in (("main", "k_main"), ("spare", "k_spare" if has_spare_key else "k_main_spare")):
+            conn = BaseHook.get_connection(f"pair_{name}")
+            assert (
+                (conn.login, conn.password) == (keys[called].key, keys[called].secret) != (conn.login, "old")
+            )
+            assert FivetranHook(f"pair_{name}").own_account().system_key_id == keys[called].id

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_fivetran.core.errors import (
     FivetranForbidden,
@@ -25,6 +25,7 @@ from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from stories import TaskInstance, execute
 
 HISTORY = r"/sync-history$"
+START = datetime(2026, 1, 1, tzinfo=UTC)
 QUARTER_OF_A_DAY = 6 * 3600
 TABLES = {"users", "groups", "destinations", "transformations", "connections", "syncs", "latest_status"}
 # Runs the hook in a process of its own, which can be killed.
@@ -122,6 +123,16 @@ class TestHook:
             columns = parquet.read_table(f"{folder}/columns/{table}")
             assert columns[name].to_pylist() == [row[name] for row in rows_in(f"{folder}/lines", table)]
 
+    @pytest.mark.parametrize("number", [2**63, 1e300, -(2**70)])
+    def test_a_number_that_no_parquet_file_takes_hides_no_other_connection(
+        self, blocking, hook, folder, number
+    ):
+        pytest.importorskip("pyarrow")
+        fill(blocking, 3)
+        blocking.sim.account.connections["c001"].sync_frequency = number
+        summary = hook.take_snapshot(folder, file_format="parquet", tables=["connections", "latest_status"])
+        assert summary["rows"] == {"connections": 2, "latest_status": 2, "not_seen": 1}
+
     def test_parquet_without_its_package_is_an_error_before_the_first_request(
         self, blocking, hook, folder, monkeypatch
     ):
@@ -148,8 +159,28 @@ class TestHook:
             ({"max_requests": 9}, "max_requests is 9; allowed is a whole number of at least 10, or None"),
             ({"leave_requests": -1}, "leave_requests is -1; allowed is a whole number of at least 0"),
             ({"target": " "}, "target is ' '; allowed is a text that is not empty"),
+            (
+                {"target": "file://"},
+                "target is 'file://', which names no folder; allowed is a text such as 's3",
+            ),
+            ({"target": "file:///"}, "target is 'file:///', which names no folder"),
+            ({"target": "s3://"}, "target is 's3://', which names no folder"),
+            ({"target": "gs:///."}, "target is 'gs:///.', which names no folder"),
+            ({"target": "."}, "target is '.', which names no folder"),
+            ({"target": "/"}, "target is '/', which names no folder"),
+            ({"target": "s3://aws_default@"}, "names no folder"),
+            (
+                {"target": "file:"},
+                "target is 'file:', which depends on where a worker runs; allowed is a text",
+            ),
+            ({"target": "file://tmp/x"}, "target is 'file://tmp/x', which depends on where a worker runs"),
+            ({"target": "snapshots/x"}, "target is 'snapshots/x', which depends on where a worker runs"),
             ({"target_conn_id": "aws"}, "target_conn_id is 'aws' and target is None; give a target too"),
             ({"target": "s3://needle:needle@bucket/x"}, "target has a password in it; allowed is a URL"),
+            (
+                {"target": "s3://needle:needle@bucket/{{ ds }}"},
+                "target has a password in it; allowed is a URL",
+            ),
         ],
     )
     def test_a_wrong_argument_is_told_by_hook_and_operator(self, hook, arguments, text):
@@ -158,6 +189,24 @@ class TestHook:
         assert "needle" not in str(told.value)
         with pytest.raises(ValueError, match=text):
             FivetranSnapshotOperator(task_id="task", **arguments)
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "s3://{{ params['bucket'] }}/x",
+            "file://{{ var.value.root }}",
+            "{{ d['a:b@/'] }}",
+            "s3://{% if x %}a{% endif %}",
+        ],
+    )
+    def test_a_template_in_the_target_is_not_judged_before_it_is_rendered(self, target):
+        assert FivetranSnapshotOperator(task_id="task", target=target).target == target
+
+    @pytest.mark.parametrize(
+        "target", ["s3://aws_default@bucket/a@b:c", "s3://bucket", "/a@b/c", "file:///a@b"]
+    )
+    def test_a_usual_target_is_allowed(self, target):
+        assert FivetranSnapshotOperator(task_id="task", target=target).target == target
 
 
 class TestNarrowKeys:
@@ -247,6 +296,22 @@ class TestInterrupted:
         answered = [request.path for request in blocking.heard if request.status == 200]
         assert sum(path.endswith("/sync-history") for path in answered) == 5
 
+    @pytest.mark.parametrize("kind", ["status", "html", "lost", "garbage"])
+    def test_a_history_that_is_never_given_is_told_and_the_others_are_there(
+        self, blocking, hook, folder, kind
+    ):
+        fill(blocking)
+        blocking.sim.faults.add(Fault(kind=kind, path="/c002/sync-history", times=None))
+        summary = hook.take_snapshot(folder)
+        assert [row["connection_id"] for row in rows_in(folder, "latest_status") if row["syncs"] is None] == [
+            "c002"
+        ]
+        assert {row["connection_id"] for row in rows_in(folder, "syncs")} == {"c000", "c001", "c003", "c004"}
+        [row] = rows_in(folder, "not_seen")
+        assert (row["table"], row["id"]) == ("syncs", "c002")
+        assert "/c002/sync-history" in row["why"]
+        assert (summary["tries"], summary["requests"]) == (1, 5 + 5 + 2)
+
     def test_requests_that_go_wrong_are_repeated(self, blocking, hook, folder):
         fill(blocking)
         for kind in ("reset", "status", "html"):
@@ -290,6 +355,22 @@ class TestOperator:
         with pytest.raises(ValueError, match=f"target is {rendered!r}"):
             execute(task, {"ti": TaskInstance()})
         assert blocking.sim.count() == 0
+
+    @pytest.mark.parametrize("rendered", ["file://", "s3://", "/"])
+    def test_a_target_of_which_a_template_leaves_no_folder_is_an_error(self, blocking, rendered):
+        task = self.operator(blocking, target="{{ params.nothing }}")
+        task.target = rendered
+        with pytest.raises(ValueError, match="names no folder"):
+            execute(task, {"ti": TaskInstance()})
+        assert blocking.sim.count() == 0
+
+    @pytest.mark.parametrize("mapped", [None, "None"])
+    def test_a_mapped_target_that_is_nothing_is_an_error(self, mapped):
+        with DAG("d", schedule=None, start_date=START):
+            tasks = FivetranSnapshotOperator.partial(task_id="t").expand(target=["s3://bucket/x", mapped])
+        assert tasks.unmap({"target": "s3://bucket/x"}).target == "s3://bucket/x"
+        with pytest.raises(ValueError, match=f"target is {mapped!r}: did its template, or the task"):
+            tasks.unmap({"target": mapped})
 
     @pytest.mark.parametrize("rendered", [Path("/nowhere"), ["s3://bucket/folder"], {}])
     def test_a_target_that_is_no_text_is_an_error_before_the_first_request(self, blocking, rendered):

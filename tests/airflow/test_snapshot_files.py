@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_fivetran.core.errors import FivetranSnapshotTooLarge
-from airflow_provider_fivetran.core.snapshot import Progress
+from airflow_provider_fivetran.core.snapshot_plan import Progress
 from airflow_provider_fivetran.core.snapshot_tables import COLUMNS
 from airflow_provider_fivetran.snapshot_files import RESUME_WITHIN, Files, Memory
 from airflow_provider_fivetran.snapshot_formats import writer_of

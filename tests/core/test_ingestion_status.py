@@ -131,6 +131,11 @@ def test_the_syncs_of_the_history_are_counted_and_their_times_and_volumes_summed
     assert (row["syncs"], row["failed_syncs"], row["mean_seconds"], row["load_mb"]) == (4, 1, 150, 5.0)
 
 
+def test_volumes_whose_sum_is_no_number_have_none():
+    entries = [entry("completed", -90, -80, name, volume_mb={"load": 1.5e308}) for name in "ab"]
+    assert with_history(listed(), entries)["load_mb"] is None
+
+
 def test_owner_and_destination_have_names_where_these_are_known():
     row = listed()
     assert (row["owner_id"], row["owner_email"], row["destination"]) == ("u", "ann@example.com", "Warehouse")

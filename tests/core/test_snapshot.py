@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_fivetran.core.errors import (
     FivetranForbidden,
+    FivetranNotFound,
     FivetranRateLimited,
     FivetranServerError,
     FivetranSnapshotIncomplete,
@@ -21,7 +22,8 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
 )
 from airflow_provider_fivetran.core.protocol import read_answer
-from airflow_provider_fivetran.core.snapshot import Plan, Progress, take_snapshot
+from airflow_provider_fivetran.core.snapshot import take_snapshot
+from airflow_provider_fivetran.core.snapshot_plan import Plan, Progress
 from airflow_provider_fivetran.core.snapshot_tables import COLUMNS, TABLES
 from airflow_provider_fivetran.core.steps import Note, Pause
 from facts import T0
@@ -29,6 +31,7 @@ from facts import T0
 DATE = "Mon, 02 Nov 2026 10:00:00 GMT"
 FIVETRAN_TIME = datetime(2026, 11, 2, 10, tzinfo=UTC)
 HISTORY = "sync-history"
+HTML = "<html>Bad gateway</html>"
 HIDDEN = {"code": "Forbidden", "message": "not for this key"}
 
 
@@ -36,13 +39,15 @@ HIDDEN = {"code": "Forbidden", "message": "not for this key"}
 class Account:
     """An account in memory. Each connection has two syncs, or as many as ``syncs`` says.
 
-    :param answers: of these paths, and of these connections' histories: another HTTP status.
+    :param answers: of these paths, and of these connections' histories: another HTTP status, or a page of HTML.
+    :param outage_at: from the first request of this path on nothing but 503 is answered.
     :param hour: how many requests are left in the account's hour.
     """
 
     size: int = 3
     rows_on_a_page: int = 1000
-    answers: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, int | str] = field(default_factory=dict)
+    outage_at: str = ""
     syncs: dict[str, list[Any]] = field(default_factory=dict)
     odd: dict[str, Any] = field(default_factory=dict)
     hour: int | None = None
@@ -61,12 +66,18 @@ class Account:
             self.hour -= 1
             headers["X-Rate-Limit-Remaining"] = str(self.hour)
         status = self.answers.get(call.path, self.answers.get(call.path.rpartition("/")[2], 200))
+        if self.outage_at in self.requests:
+            status = 503
+        if status == HTML:
+            return read_answer(call, 200, headers, HTML.encode())
         if status != 200:
             return read_answer(call, status, headers, json.dumps(HIDDEN).encode())
         rows = self.rows_of(call)
         first = int(call.params.get("cursor", 0))
         after = first + self.rows_on_a_page
         data = {"items": rows[first:after]} | ({"next_cursor": str(after)} if after < len(rows) else {})
+        if call.path == "/v1/account/info":
+            data = {"account_id": "a"}
         return read_answer(call, 200, headers, json.dumps({"code": "Success", "data": data}).encode())
 
     def rows_of(self, call):
@@ -79,6 +90,7 @@ class Account:
             usual = [{"sync_id": f"{call.connection_id}-{n}", "status": "COMPLETED"} for n in range(2)]
             return self.syncs.get(call.connection_id, usual)
         return {
+            "/v1/account/info": [],
             "/v1/users": [{"id": "u", "email": "ann@example.com"}],
             "/v1/groups": [{"id": "g", "name": "Warehouse"}],
             "/v1/destinations": [{"id": "g", "group_id": "g"}],
@@ -275,9 +287,44 @@ class TestNotSeen:
         with pytest.raises(FivetranUnauthorized):
             taken(account=Account(answers={path: 401}))
 
+    @pytest.mark.parametrize(
+        "tables", [["latest_status"], ["syncs"], ["connections"], ["syncs", "latest_status"]]
+    )
     @pytest.mark.parametrize("status", [403, 404])
-    def test_a_history_that_is_refused_from_the_start_is_asked_for_three_times(self, status):
-        snapshot = taken(account=Account(50, answers={HISTORY: status}))
+    def test_without_the_list_that_all_wanted_tables_are_made_of_it_fails(self, tables, status):
+        snapshot = Snapshot(Account(answers={"/v1/connections": status}))
+        with pytest.raises((FivetranForbidden, FivetranNotFound)):
+            snapshot.attempt(tables=tuple(tables))
+        snapshot.account.answers = {}
+        snapshot.attempt(tables=tuple(tables))
+        assert all(snapshot.kept.tables[table] for table in tables)
+        assert "not_seen" not in snapshot.kept.tables
+
+    def test_where_one_wanted_table_may_be_seen_it_does_not_fail(self):
+        kept = taken(account=Account(answers={"/v1/connections": 403}), tables=("users", "syncs")).kept
+        assert set(kept.tables) == {"users", "not_seen"}
+
+    def test_a_history_that_is_refused_fails_where_nothing_else_is_wanted(self):
+        snapshot = Snapshot(Account(50, answers={HISTORY: 403}))
+        for _ in range(2):
+            with pytest.raises(FivetranForbidden):
+                snapshot.attempt(tables=("syncs",))
+        assert snapshot.account.asked[HISTORY] == 4
+        snapshot.account.answers = {}
+        snapshot.attempt(tables=("syncs",))
+        assert snapshot.kept.column("not_seen", "id") == ["c0", "c1"]
+        assert len(snapshot.kept.tables["syncs"]) == 96
+
+    def test_connections_that_are_gone_do_not_hide_the_histories_of_others(self):
+        gone = {f"/v1/connections/c{number}/sync-history": 404 for number in range(5)}
+        snapshot = taken(account=Account(20, answers=gone))
+        assert snapshot.account.asked[HISTORY] == 20
+        assert snapshot.kept.column("not_seen", "id") == [f"c{number}" for number in range(5)]
+        assert len(snapshot.kept.tables["latest_status"]) == 20
+        assert len(snapshot.kept.tables["syncs"]) == 30
+
+    def test_a_history_that_is_refused_from_the_start_is_asked_for_three_times(self):
+        snapshot = taken(account=Account(50, answers={HISTORY: 403}))
         assert snapshot.account.asked[HISTORY] == 3
         assert snapshot.kept.column("not_seen", "id") == ["c0", "c1", "c2", None]
         assert "not asked for any more after 3 refusals" in snapshot.kept.column("not_seen", "why")[-1]
@@ -310,6 +357,97 @@ class TestNotSeen:
         assert taken(account=account).kept.column("not_seen", "id") == ["c\N{REPLACEMENT CHARACTER}"]
 
 
+def broken(*numbers, answer):
+    return {f"/v1/connections/c{number}/sync-history": answer for number in numbers}
+
+
+class TestNotGiven:
+    """Fivetran does not give the history of a connection, but answers other questions."""
+
+    @pytest.mark.parametrize("answer", [500, 503, 409, HTML])
+    @pytest.mark.parametrize("numbers", [[7], [0, 1, 2], range(10, 40), [19, 49]])
+    def test_it_is_told_and_the_others_are_there(self, answer, numbers):
+        snapshot = taken(account=Account(50, answers=broken(*numbers, answer=answer)))
+        assert snapshot.kept.column("not_seen", "id") == [f"c{number}" for number in numbers]
+        assert len(snapshot.kept.tables["syncs"]) == 2 * (50 - len(numbers))
+        assert snapshot.kept.column("latest_status", "connection_id") == snapshot.account.names
+        assert snapshot.now == T0
+        why = snapshot.kept.column("not_seen", "why")[0]
+        assert f"HTTP {answer}" in why or HTML in why
+        told = [note for note in snapshot.notes if "cannot be read" in note]
+        assert told[0] == f"snapshot: the sync history of c{numbers[0]} cannot be read: {why}"
+
+    def test_each_costs_three_requests(self):
+        account = taken(account=Account(50, answers=broken(7, 30, answer=500))).account
+        assert account.asked[HISTORY] == 50 + 2 * 2
+        assert account.requests.count("/v1/connections/c6/sync-history") == 2
+        assert account.requests.count("/v1/connections/c29/sync-history") == 2
+
+    @pytest.mark.parametrize("status", [200, 403, 404])
+    def test_any_answer_tells_that_fivetran_is_there(self, status):
+        snapshot = Snapshot(Account(10, answers=broken(7, answer=500)))
+        send = snapshot.account.send
+
+        def answer(call):
+            if call.path in snapshot.account.requests:
+                snapshot.account.answers["/v1/connections/c6/sync-history"] = status
+            return send(call)
+
+        snapshot.account.send = answer
+        snapshot.attempt()
+        assert snapshot.kept.column("not_seen", "id") == ["c7"]
+        assert len(snapshot.kept.tables["syncs"]) == 18
+
+    def test_what_is_given_when_it_is_asked_for_again_is_not_told(self):
+        snapshot = Snapshot(Account(10, answers=broken(7, answer=500)))
+        send = snapshot.account.send
+
+        def answer(call):
+            if snapshot.account.requests[-1:] == ["/v1/connections/c7/sync-history"]:
+                snapshot.account.answers.clear()
+            return send(call)
+
+        snapshot.account.send = answer
+        snapshot.attempt()
+        assert "not_seen" not in snapshot.kept.tables
+        assert len(snapshot.kept.tables["syncs"]) == 20
+
+    def test_an_outage_of_all_histories_ends_the_try_and_the_next_goes_on(self):
+        snapshot = Snapshot(Account(50))
+        send = snapshot.account.send
+
+        def answer(call):
+            if call.path == "/v1/connections/c20/sync-history":
+                snapshot.account.answers[HISTORY] = 503
+            return send(call)
+
+        snapshot.account.send = answer
+        with pytest.raises(FivetranServerError, match="503"):
+            snapshot.attempt()
+        snapshot.account.send = send
+        snapshot.account.answers = {}
+        snapshot.attempt()
+        assert snapshot.kept.column("latest_status", "syncs") == [2] * 50
+        assert "not_seen" not in snapshot.kept.tables
+
+    def test_where_no_history_is_given_at_all_it_fails_after_ten_and_the_next_try_passes_them(self):
+        snapshot = Snapshot(Account(50, answers={HISTORY: 500}))
+        for tries in (1, 2):
+            with pytest.raises(FivetranServerError):
+                snapshot.attempt()
+            assert snapshot.kept.progress["connections_done"] == 9 * tries
+            assert "snapshot: no sync history is given; history_days=0 does without" in snapshot.notes
+        assert snapshot.account.asked["info"] == snapshot.account.asked[HISTORY] / 2 == 20
+        snapshot.account.answers = {}
+        snapshot.attempt()
+        assert snapshot.kept.column("not_seen", "id") == [f"c{number}" for number in range(18)]
+        assert snapshot.kept.column("latest_status", "connection_id") == snapshot.account.names
+
+    def test_a_key_that_is_refused_meanwhile_is_an_error(self):
+        with pytest.raises(FivetranUnauthorized):
+            taken(account=Account(answers={HISTORY: 500, "/v1/account/info": 401}))
+
+
 WHOLE = taken(account=Account(250)).kept.tables
 
 
@@ -328,11 +466,11 @@ class TestInterrupted:
     @settings(max_examples=25, deadline=None)
     @given(st.integers(0, 249))
     def test_an_outage_loses_nothing_that_was_read(self, number):
-        snapshot = Snapshot(Account(250))
-        snapshot.account.answers = {f"/v1/connections/c{number}/sync-history": 503}
+        snapshot = Snapshot(Account(250, outage_at=f"/v1/connections/c{number}/sync-history"))
         with pytest.raises(FivetranServerError):
             snapshot.attempt()
-        snapshot.account.answers = {}
+        assert timedelta(minutes=1.5) < snapshot.now - T0 <= timedelta(minutes=2)
+        snapshot.account.outage_at = ""
         snapshot.account.requests.clear()
         snapshot.attempt()
         assert snapshot.kept.tables == WHOLE

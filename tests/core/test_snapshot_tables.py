@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_fivetran.core.errors import FivetranUnexpectedAnswer
-from airflow_provider_fivetran.core.snapshot_tables import COLUMNS, TABLES, read_row
+from airflow_provider_fivetran.core.snapshot_tables import COLUMNS, LARGEST, TABLES, read_row
 
 PAGE = Path(__file__).parents[2] / "docs" / "snapshot.md"
 LISTED = ("users", "groups", "destinations", "transformations", "connections")
@@ -97,3 +97,16 @@ def test_the_configuration_of_a_source_is_left_out():
 def test_a_field_of_another_kind_is_named(field, value):
     with pytest.raises(FivetranUnexpectedAnswer, match=f"'{field}'"):
         read_row("connections", {"id": "c"} | {field: value})
+
+
+@pytest.mark.parametrize("number", [LARGEST, -LARGEST, 360, 0])
+def test_an_integer_is_read_as_it_is(number):
+    assert read_row("connections", {"id": "c", "sync_frequency": number})["sync_frequency_minutes"] == number
+
+
+@pytest.mark.parametrize("number", [2 * LARGEST, -(2**63), 1e300, 10**400])
+def test_an_integer_that_no_file_takes_is_not_understood(number):
+    with pytest.raises(
+        FivetranUnexpectedAnswer, match="'sync_frequency' where a number of a sensible size is"
+    ):
+        read_row("connections", {"id": "c", "sync_frequency": number})

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import pytest
 
 from airflow_provider_fivetran.core.sealed import Sealed
-from airflow_provider_fivetran.core.system_keys import Permission, SystemKey
+from airflow_provider_fivetran.core.system_keys import Permission, SystemKey, lesser_rights
 
 MANAGES = Permission(resource_type="CONNECTOR", access_level="MANAGE", ids=("c",), group_ids=("g",))
 SHOWN = {
@@ -96,3 +96,57 @@ def test_a_permission_for_all_is_sent_without_a_filter():
 def test_a_wrong_permission_is_refused_with_what_is_allowed(given, what):
     with pytest.raises(ValueError, match=what):
         Permission.of(given)
+
+
+def key(*permissions):
+    return SystemKey(
+        id="k",
+        name="n",
+        key="login",
+        permissions=tuple(
+            Permission(resource_type=type_, access_level=level, **only) for type_, level, only in permissions
+        ),
+    )
+
+
+READ, MANAGE, NONE = (("CONNECTOR", level, {}) for level in ("READ", "MANAGE", "NONE"))
+IN_G, IN_H = (("CONNECTOR", "MANAGE", {"group_ids": (group,)}) for group in "gh")
+BUT_C = ("CONNECTOR", "NONE", {"ids": ("c",)})
+NEWER = ("CONNECTOR", "NEWER_WORD", {})
+USERS = ("USER", "READ", {})
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted"),
+    [
+        ([MANAGE], [MANAGE]),
+        ([MANAGE], [READ]),
+        ([MANAGE], [IN_G, BUT_C]),
+        ([READ], [NONE]),
+        ([], [NONE]),
+        ([], []),
+        ([MANAGE, USERS], [READ]),
+        ([BUT_C, IN_H, IN_G], [IN_G, IN_H, BUT_C]),
+        ([NEWER], [NEWER]),
+    ],
+)
+def test_a_key_may_do_as_much_as_another(held, wanted):
+    assert lesser_rights(key(*held), than=key(*wanted)) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "lesser"),
+    [
+        ([READ], [MANAGE], ["CONNECTOR"]),
+        ([], [READ], ["CONNECTOR"]),
+        ([NONE], [READ, USERS], ["CONNECTOR", "USER"]),
+        ([IN_G], [MANAGE], ["CONNECTOR"]),
+        ([IN_G], [IN_H], ["CONNECTOR"]),
+        ([MANAGE, BUT_C], [MANAGE], ["CONNECTOR"]),
+        ([NEWER], [READ], ["CONNECTOR"]),
+        ([MANAGE], [NEWER], ["CONNECTOR"]),
+        ([MANAGE], [MANAGE, USERS], ["USER"]),
+    ],
+)
+def test_a_key_that_may_do_less_than_another_is_known_by_the_types(held, wanted, lesser):
+    assert lesser_rights(key(*held), than=key(*wanted)) == lesser
