@@ -99,7 +99,8 @@ class FivetranSyncManyOperator(BaseOperator):
     :param name_pattern: of the name of the schema, which the dashboard shows: ``*`` stands for any text, ``?`` for
         any character; ``"*"`` alone: all that the key may see.
     :param only_failed: only those whose last sync did not end well; False.
-    :param exclude: ids of connections that are left out.
+    :param exclude: ids of connections that are left out; an empty list or tuple leaves out none, and what a template
+        makes of nothing is an error.
     :param max_parallel: so many syncs run at once at most, from 1 to 200; 50.
     :param when_some_fail: some did not end well. ``"fail"``; ``"succeed"``; ``"fail_above"``: fail if they are more
         than ``fail_above`` allows. If none ended well, the task fails. Those that a policy skips do not count.
@@ -222,9 +223,8 @@ class FivetranSyncManyOperator(BaseOperator):
                 )
             else:
                 check_text(name, getattr(self, name))
-        if not isinstance(self.exclude, str) or self.exclude:
-            check_ids("exclude", self.exclude, empty=True)
-            self._given += ["exclude"] if self.exclude else []
+        check_ids("exclude", self.exclude, empty=True)
+        self._given.append("exclude")
 
     def _check_outlets(self) -> None:
         if not self.outlets:
@@ -317,30 +317,33 @@ class FivetranSyncManyOperator(BaseOperator):
 
     def choose(self, hook: FivetranHook) -> tuple[str, ...]:
         """The ids of the connections, as Fivetran shows them now."""
-        for name in self._given:
-            value = getattr(self, name)
-            if value is None or value == "":
-                raise ValueError(
-                    f"{name} is {value!r}: did its template, or the task it comes from, find no value?"
-                )
         return hook.choose_connections(
             self.connector_ids,
             group_id=self.group_id,
             destination_name=self.destination_name,
-            exclude=self.exclude or (),
+            exclude=self.exclude,
             services=self.services,
             name_pattern=self.name_pattern,
             only_failed=self.only_failed,
         )
 
     def request(self) -> dict[str, Any]:
-        """Which connections were asked for, as plain JSON."""
+        """Which connections were asked for, as plain JSON.
+
+        :raises ValueError: a template, or another task, has found none where some were to be named.
+        """
+        for name in self._given:
+            value = getattr(self, name)
+            if value is None or value == "":
+                raise ValueError(
+                    f"{name} is {value!r}: did its template, or the task it comes from, find no value?"
+                )
         several = {
             name: None if getattr(self, name) is None else list(ids_of(name, getattr(self, name)))
             for name in ("connector_ids", "services")
         }
         one = {name: getattr(self, name) for name in ("group_id", "destination_name", "name_pattern")}
-        exclude = sorted(ids_of("exclude", self.exclude)) if self.exclude else []
+        exclude = sorted(ids_of("exclude", self.exclude))
         return {**several, **one, "exclude": exclude, "only_failed": self.only_failed}
 
     @property
