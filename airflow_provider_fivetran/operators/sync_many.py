@@ -78,7 +78,7 @@ class FivetranSyncManyOperator(BaseOperator):
     that it means), ``permanent`` (no retry mends it) and ``link``; of a failed task too, and, while the task is
     deferred, how far each has come. A status is that of a sync's record (``succeeded``, ``fresh``, ``failed``,
     ``cancelled``, ``rescheduled``, ``paused``, ``gone``, ``never_started``, ``timed_out``, ``skipped``) or
-    ``waiting``, ``running``, ``not_started`` or ``unknown``.
+    ``waiting``, ``running`` (with a ``reason``: it may be), ``not_started`` or ``unknown``.
 
     The return value is the list of the ids whose data are there: ``succeeded`` or ``fresh``.
 
@@ -310,6 +310,7 @@ class FivetranSyncManyOperator(BaseOperator):
         with failing_at_once_when_pointless(), hook:
             visit = self._at_work = ManyVisit(self, context, hook)
             try:
+                visit.open()
                 yield visit
             finally:
                 self._at_work = None
@@ -360,26 +361,31 @@ class FivetranSyncManyOperator(BaseOperator):
 
     def each(self) -> Each:
         """What is wanted of each connection."""
+        from airflow_provider_fivetran.core.orders import Order
+        from airflow_provider_fivetran.operators.memory import KEPT
         from airflow_provider_fivetran.operators.one_of_many import Each
 
-        return Each(
-            task_id=self.task_id,
-            connector_id="each",  # the visit for a connection knows which
-            retries=self.retries,
-            deferrable=True,
-            fivetran_conn_id=self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-            poll_frequency=self.poll_frequency,
-            schedule_type=self.schedule_type,
-            restore_schedule=self.restore_schedule,
-            reschedule_wait_time=self.reschedule_wait_time,
+        order = Order(
+            connection_id="",
             when_running=self.when_running,
             when_rescheduled=self.when_rescheduled,
             when_paused=self.when_paused,
             when_broken=self.when_broken,
+            schedule_type=self.schedule_type,
+            restore_schedule=self.restore_schedule,
+            poll_frequency=span_of("poll_frequency", self.poll_frequency, least=SHORTEST_POLL),
+            reschedule_wait=span_of("reschedule_wait_time", self.reschedule_wait_time, zero=True) or None,
+            fresh_within=span_of("fresh_within", self.fresh_within),
+            timeout=span_of("timeout", self.timeout),
+            start_timeout=span_of("start_timeout", self.start_timeout) or HOUR,
+        )
+        return Each(
+            order=order,
+            retries=self.retries,
             when_killed=self.when_killed,
-            fresh_within=self.fresh_within,
-            timeout=self.timeout,
-            start_timeout=self.start_timeout,
+            fivetran_conn_id=self.fivetran_conn_id,
+            fivetran_retry_limit=self.fivetran_retry_limit,
+            fivetran_retry_delay=self.fivetran_retry_delay,
+            # All tries of the task, and as long again for the pauses between them.
+            kept_after_the_end=max(KEPT, 2 * self.limit * (1 + (self.retries or 0))),
         )
