@@ -78,8 +78,7 @@ class FreshnessTask:
         for name in ("group_id", "destination_name"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
-        if not isinstance(self.exclude, str) or self.exclude:
-            check_ids("exclude", self.exclude, empty=True)
+        check_ids("exclude", self.exclude, empty=True)
         self._check_demand()
         check_text("fivetran_conn_id", self.fivetran_conn_id)
         check_attempts(self.fivetran_retry_limit)
@@ -121,7 +120,7 @@ class FreshnessTask:
             None if self.connector_ids is None else ids_of("connector_ids", self.connector_ids),
             group_id=self.group_id,
             destination_name=self.destination_name,
-            exclude=ids_of("exclude", self.exclude) if self.exclude else (),
+            exclude=self.exclude,
         )
 
     def _demand(self) -> Demand:

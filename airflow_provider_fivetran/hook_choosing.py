@@ -57,7 +57,8 @@ class ChoosingCalls:
             whoever uses it meets the error that says so;
         :param group_id: or of this group;
         :param destination_name: or of the group with this name, which takes a request more.
-        :param exclude: ids that are left out.
+        :param exclude: ids that are left out; an empty list or tuple leaves out none, and ``None`` or ``""``, which
+            a template makes of nothing, is an error.
         :param services: types of connections, such as ``"postgres"``: one, several, or a text with commas.
         :param name_pattern: of the name of the schema, which the dashboard shows: ``*`` stands for any text, ``?``
             for any character. Case counts.

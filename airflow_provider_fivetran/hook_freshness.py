@@ -62,7 +62,8 @@ class FreshnessChecks:
         :param connection_ids: those connections; with neither these nor a group: all that the key may see.
         :param group_id: all connections of this group;
         :param destination_name: or of the group with this name, which takes a request more.
-        :param exclude: ids of connections that are left out.
+        :param exclude: ids of connections that are left out; an empty list or tuple leaves out none, and ``None`` or
+            ``""`` is an error.
         :param fresh_since: a datetime, or a text in ISO 8601 (UTC, unless it says otherwise): fresh is what ended
             well then or later;
         :param fresh_within: or so recently, a timedelta or seconds, by Fivetran's clock.
@@ -107,7 +108,8 @@ class FreshnessChecks:
         :param connection_ids: ids, as a sequence or as a text with commas.
         :param group_id: id of a group;
         :param destination_name: or its name, which is looked up (``GET /v1/groups``).
-        :param exclude: ids of connections that are left out, in the same forms.
+        :param exclude: ids of connections that are left out, in the same forms; an empty list or tuple leaves out
+            none, and ``None`` or ``""``, which a template makes of nothing, is an error.
         :raises ValueError: they are named in more than one way, or in none that is allowed.
         :raises FivetranLookupError: no group, or more than one, has that name.
         """
@@ -124,7 +126,7 @@ class FreshnessChecks:
                 check_text(name, ways[name])
                 if ways[name] == "None":  # what a template makes of nothing
                     raise ValueError(f"{name} is 'None': did its template find no value?")
-        left_out = frozenset(ids_of("exclude", exclude) if exclude else ())
+        left_out = frozenset(ids_of("exclude", exclude))
         if connection_ids is not None:
             ids = ids_of("connection_ids", connection_ids)
             return Selection(connection_ids=ids, exclude=left_out)

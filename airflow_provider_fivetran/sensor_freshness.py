@@ -55,7 +55,8 @@ class FivetranFreshnessSensor(FreshnessTask, BaseSensorOperator):
     :param group_id: all connections of this group, those to come included;
     :param destination_name: or of the group with this name in the dashboard, which takes a request more when the
         sensor begins, and in reschedule mode at each look.
-    :param exclude: ids of connections that are left out.
+    :param exclude: ids of connections that are left out; an empty list or tuple leaves out none, and ``None`` or
+        ``""`` is an error.
     :param fresh_since: a datetime, or a text in ISO 8601 (UTC, unless it says otherwise): fresh is what ended well
         then or later;
     :param fresh_within: or so recently, a timedelta or seconds, by Fivetran's clock, counted back from each look.

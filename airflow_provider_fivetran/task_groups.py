@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["sync_each"]
+
+# Characters, in Airflow.
+LONGEST_TASK_ID, LONGEST_GROUP_ID = 250, 200
 
 # What names the connection is for this module to say.
 _OURS = ("task_id", "connector_id", "connector_name", "destination_name", "task_group")
@@ -32,22 +36,25 @@ def sync_each(
         sync = sync_each({"orders": "iodized_turnip", "crm": "canned_peach"}, deferrable=True, retries=2)
         sync >> transform
 
-    :param connections: ids of connections; or ids by the names that the tasks are to have; or what another task
-        returns, a list that is only known when the DAG runs: then it is one mapped task, ``sync``.
+    :param connections: ids of connections; or ids by the names that the tasks are to have; each connection once. Or
+        what another task returns, a list that is only known when the DAG runs: then it is one mapped task, ``sync``,
+        with as many instances as the list has entries.
     :param group_id: id of the task group.
     :param arguments: of each operator, as for ``FivetranOperator``. To bound how many syncs run at once give a
         ``pool`` that counts deferred tasks (``include_deferred``).
-    :raises ValueError: there are no connections, one has no id, two tasks would have the same id, or an argument is
-        not allowed.
+    :raises ValueError: there are no connections, one has no id or stands there twice, a task cannot have that name,
+        or an argument is not allowed. A DAG file that goes on after an error about ``connections`` or ``group_id``
+        has no part of the group in its DAG; of one about the other arguments the operator says, as ever, and what
+        was made before it stays in the DAG.
     """
-    check_text("group_id", group_id)
+    _check_key("group_id", group_id, "", LONGEST_GROUP_ID)
     named = [name for name in _OURS if name in arguments]
     if named:
         raise ValueError(
             f"{' and '.join(named)} are given; allowed are the arguments of FivetranOperator but {', '.join(_OURS)}"
         )
-    # Before the group exists: a DAG file may catch the error and go on.
-    tasks = {} if isinstance(connections, XComArg) else _task_ids(connections)
+    # Before the group exists: what is wrong must leave no half of it in the DAG of a file that goes on.
+    tasks = {} if isinstance(connections, XComArg) else _task_ids(connections, group_id)
     with TaskGroup(group_id=group_id) as group:
         if isinstance(connections, XComArg):
             FivetranOperator.partial(task_id="sync", **arguments).expand(connector_id=connections)
@@ -56,12 +63,39 @@ def sync_each(
     return group
 
 
-def _task_ids(connections: Sequence[str] | Mapping[str, str]) -> Mapping[str, str]:
+def _task_ids(connections: Sequence[str] | Mapping[str, str], group_id: str) -> dict[str, str]:
     """The connections by the ids of their tasks."""
     if isinstance(connections, Mapping):
         check_ids("connections", list(connections.values()))
-        for name in connections:
-            check_text("a name in connections", name)
-        return connections
-    check_ids("connections", connections)
-    return {name: name for name in ids_of("connections", connections)}
+        named = list(connections.items())
+    else:
+        check_ids("connections", connections)
+        ids_of("connections", connections)
+        each = connections.split(",") if isinstance(connections, str) else list(connections)
+        named = [(name.strip(), name.strip()) for name in each]
+        if isinstance(connections, (set, frozenset)):
+            named.sort()
+    names: dict[str, str] = {}
+    for name, connection_id in named:
+        _check_key("a name in connections", name, ".", LONGEST_TASK_ID - len(group_id) - 1)
+        if connection_id in names:
+            raise ValueError(
+                f"connections has {connection_id!r} twice, for the tasks {names[connection_id]!r} and {name!r}; "
+                "allowed is each connection once: its tasks would sync it side by side"
+            )
+        names[connection_id] = name
+    return {name: connection_id for connection_id, name in names.items()}
+
+
+def _check_key(what: str, value: object, also: str, longest: int) -> None:
+    """Check what Airflow makes an id of.
+
+    :param also: characters that are allowed in it besides.
+    """
+    check_text(what, value)
+    if not isinstance(value, str) or len(value) > longest or not re.fullmatch(rf"[\w{also}-]+", value):
+        raise ValueError(
+            f"{what} is {value!r}; allowed are up to {longest} letters, digits and {' '.join(also + '-_')}, of "
+            "which Airflow makes an id. A connection whose id is a template is given by a name: "
+            "{'orders': '{{ ... }}'}"
+        )

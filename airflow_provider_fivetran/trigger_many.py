@@ -112,8 +112,9 @@ class FivetranSyncManyTrigger(WaitingTrigger):
                 self.log.error("one of the syncs could not be dealt with; look there", exc_info=outcome)
 
     def _ones(self) -> list[_One]:
-        waits: Mapping[str, Any] = unpack(self.ticket["waits"])
-        ones = [_One(self, wait) for wait in waits.values()]
+        waits: list[Mapping[str, Any]] = list(unpack(self.ticket["waits"]).values())
+        in_doubt = unpack(self.errand["in_doubt"]).values() if self.errand else ()
+        ones = [_One(self, wait) for wait in (*waits, *in_doubt)]
         return [one for one in ones if one.has_something_to_do]
 
 

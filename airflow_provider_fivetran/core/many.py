@@ -38,8 +38,8 @@ class Result:
     connection_id: str
     status: str
     """That of the record of a sync (:class:`~airflow_provider_fivetran.core.verdicts.SyncRecord`); or ``waiting``
-    (its turn has not come), ``running``, ``not_started`` (it could not be, or there was no time for it) or
-    ``unknown`` (the wait broke off, or nothing tells whether a trigger took)."""
+    (its turn has not come), ``running`` (with a reason: its trigger may have taken), ``not_started`` (it could not
+    be, or there was no time for it) or ``unknown`` (the wait broke off, or nothing tells whether a trigger took)."""
     ended_at: str | None = None
     """The end of the sync in ISO 8601, where known."""
     reason: str | None = None

@@ -12,40 +12,35 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_fivetran.links import RECORD_XCOM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["NOTES_XCOM", "Desk", "Desks"]
+__all__ = ["NOTES_XCOM", "Desks"]
 
 # Where Airflow keeps nothing through tries, what the running syncs have noted is carried over a deferral in this.
 NOTES_XCOM = "fivetran_errands"
 
 
 class Desks:
-    """The desks of one visit of a task to a worker. Airflow is asked by one of them at a time."""
+    """The desks of one visit of a task to a worker. Airflow's store is asked by one of them at a time."""
 
     def __init__(self, context: Context) -> None:
         self._ti = context["ti"]
         self._store = context.get("task_state_store")
         self._lock = threading.Lock()
-        self._state: list[Any] = []
-        self._notes: dict[str, Any] = {}
+        self._carried: dict[str, Any] = {}
 
-    @property
-    def notes_last(self) -> bool:
-        """Whether what is noted is there for the next try."""
-        return self._store is not None
-
-    def of(self, connection_id: str) -> Desk:
-        """A desk for this connection, with nothing on it."""
-        return Desk(self, connection_id)
+    def context_of(self, connection_id: str) -> Context:
+        """What Airflow gives to a task, as the visit for this connection is to see it."""
+        drawer = None if self._store is None else _Drawer(self._store, connection_id, self._lock)
+        desk = _Desk(self._ti, connection_id, self._carried)
+        return cast("Context", {"ti": desk, "task_state_store": drawer})
 
     def carry_notes(self, connection_ids: list[str]) -> None:
         """Take what these have noted over a deferral, where nothing else does."""
         if self._store is None:
-            carried = {name: self._notes[name] for name in connection_ids if name in self._notes}
+            carried = {name: self._carried[name] for name in connection_ids if name in self._carried}
             self._ti.xcom_push(key=NOTES_XCOM, value=carried)
 
     def find_notes(self) -> None:
@@ -54,57 +49,30 @@ class Desks:
             found = self._ti.xcom_pull(
                 task_ids=self._ti.task_id, key=NOTES_XCOM, map_indexes=self._ti.map_index
             )
-            self._notes = dict(found or {})
-
-    # --- what a desk does ---------------------------------------------------------------------------------
-
-    def context_of(self, desk: Desk, connection_id: str) -> Context:
-        """What Airflow gives to a task, as the visit for one connection is to see it."""
-        drawer = None if self._store is None else _Drawer(self._store, connection_id, self._lock)
-        return cast("Context", {"ti": desk, "task_state_store": drawer})
-
-    def note(self, connection_id: str, value: Any) -> None:
-        self._notes[connection_id] = value
-
-    def noted(self, connection_id: str) -> Any:
-        return self._notes.get(connection_id)
-
-    def ask(self, question: Callable[..., Any], **about: Any) -> Any:
-        """Ask Airflow once for all of them what has become of the task."""
-        with self._lock:
-            if not self._state:
-                self._state.append(question(**about))
-            return self._state[0]
-
-    def of_ti(self, name: str) -> Any:
-        """Whatever else Airflow says of the task."""
-        return getattr(self._ti, name)
+            self._carried.update(found or {})
 
 
-class Desk:
-    """The task instance, as the visit for one connection sees it."""
+class _Desk:
+    """The task instance, as the visit for one connection sees it: all that such a visit asks of one.
 
-    def __init__(self, desks: Desks, connection_id: str) -> None:
-        self._desks = desks
+    :param carried: where all desks leave what is to be carried over a deferral, by connection.
+    """
+
+    def __init__(self, ti: Any, connection_id: str, carried: dict[str, Any]) -> None:
+        self.task_id = ti.task_id
+        self.map_index = ti.map_index
+        self.try_number = ti.try_number
+        self.max_tries = ti.max_tries
         self._connection_id = connection_id
-
-    @property
-    def context(self) -> Context:
-        return self._desks.context_of(self, self._connection_id)
+        self._carried = carried
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep what is noted. The record is with the visit, and told of with those of all others."""
         if key != RECORD_XCOM:
-            self._desks.note(self._connection_id, value)
+            self._carried[self._connection_id] = value
 
     def xcom_pull(self, **_which: Any) -> Any:
-        return self._desks.noted(self._connection_id)
-
-    def __getattr__(self, name: str) -> Any:
-        value = self._desks.of_ti(name)
-        if name != "get_task_states":
-            return value
-        return lambda **about: self._desks.ask(value, **about)
+        return self._carried.get(self._connection_id)
 
 
 class _Drawer:

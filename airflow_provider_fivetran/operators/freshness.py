@@ -44,7 +44,8 @@ class FivetranFreshnessOperator(FreshnessTask, BaseOperator):
         two: all connections that the key may see.
     :param group_id: all connections of this group;
     :param destination_name: or of the group with this name in the dashboard, which takes a request more.
-    :param exclude: ids of connections that are left out.
+    :param exclude: ids of connections that are left out; an empty list or tuple leaves out none, and ``None`` or
+        ``""`` is an error.
     :param fresh_since: a datetime, or a text in ISO 8601 (UTC, unless it says otherwise): fresh is what ended well
         then or later;
     :param fresh_within: or so recently, a timedelta or seconds, by Fivetran's clock. Exactly one of the two.

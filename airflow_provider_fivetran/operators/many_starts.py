@@ -5,42 +5,37 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranRateLimited, FivetranUnauthorized
+from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.many import Result
+from airflow_provider_fivetran.core.setbacks import Setbacks
+from airflow_provider_fivetran.killing import state_in_worker
+from airflow_provider_fivetran.operators.desks import Desks
 from airflow_provider_fivetran.operators.one_of_many import Lines, OneVisit, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future
-    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fivetran.hooks import FivetranHook
-    from airflow_provider_fivetran.operators.desks import Desks
     from airflow_provider_fivetran.operators.one_of_many import Each
 
-__all__ = ["COME_BACK", "Starts"]
+    Job: TypeAlias = tuple[str, Callable[[OneVisit], Step]]
+
+__all__ = ["Starts"]
 
 log = logging.getLogger(__name__)
 
 # So many connections at a time: a start is two requests and a note or two, about a second each.
 AT_ONCE = 8
-# So many starts in a row that fail although nothing speaks against the connection say that Fivetran is out of reach.
-MOST_IN_A_ROW = AT_ONCE
-# A connection that cannot be started is tried so often, each time that the task comes to a worker.
-MOST_TRIES = 3
-# So many visits in a row at which nothing could be started, while nothing runs, end the task: ten minutes, as long
-# as a refused key is borne with elsewhere.
-MOST_IN_VAIN = 10
-COME_BACK = timedelta(minutes=1)
-LONGEST_REST = timedelta(hours=1)
 ENDED = "Airflow ended the task; syncs that it has started are not waited for any more"
 # Airflow 3 gives a killed task five seconds between SIGTERM and SIGKILL.
 LONGEST_KILL = 4.5
@@ -49,63 +44,58 @@ LONGEST_KILL = 4.5
 class Starts:
     """What a visit of the task does with its connections.
 
+    What is under way in Fivetran is, at every moment, in ``waits``, in ``left`` or at work: there the signal that
+    ends this process finds it.
+
     :param most: so many syncs may run at once.
     :param on_end: is told of each connection that is decided.
     """
 
     def __init__(
         self,
+        context: Context,
         hook: FivetranHook,
         each: Each,
-        desks: Desks,
         *,
         most: int,
         on_end: Callable[[Result], None],
     ) -> None:
+        self._ti = context["ti"]
         self._each = each
-        self._desks = desks
         self._lines = Lines(hook)
         self._most = most
         self._on_end = on_end
+        self.desks = Desks(context)
+        self.setbacks = Setbacks()
         self.queue: deque[str] = deque()
         """Whose turn has not come."""
         self.waits: dict[str, Mapping[str, Any]] = {}
         """The waits that go on in the triggerer."""
-        self.ending: dict[str, Mapping[str, Any]] = {}
-        """The waits that have ended, until what follows from that has been done."""
-        self.tries: Counter[str] = Counter()
-        self.in_vain = 0
-        """So many visits in a row nothing could be started."""
-        self.rest: timedelta | None = None
-        """For how long to start nothing, because something is wrong."""
-        self.rests_until: datetime | None = None
-        """Until when it is pointless, as Fivetran has said at this visit or an earlier one."""
+        self.left: dict[str, Mapping[str, Any]] = {}
+        """What earlier visits have left that may run, or has to be concluded, until that has been done."""
+        self._at_work: dict[str, OneVisit] = {}
         self.is_late = False
         """The time of the task is over."""
         self.is_killed = False
-        self.key_has_worked = False
-        self._at_work: dict[str, OneVisit] = {}
-        self._later: list[str] = []
-        self._in_a_row = 0
-        self._started = 0
-        self._fatal: FivetranError | None = None
-        self._trouble: FivetranError | None = None
-
-    def rest_until(self, moment: datetime) -> None:
-        """Start nothing before this."""
-        if moment > utcnow():
-            self.rests_until, self.rest = moment, moment - utcnow()
+        self._seen_to: set[str] = set()
 
     def close(self) -> None:
         """Close what was opened."""
         self._lines.close()
 
-    def carry_out(self, jobs: Iterable[tuple[str, Callable[[OneVisit], Step]]]) -> None:
+    def visit(self, name: str) -> OneVisit:
+        """A visit for this connection, in this thread."""
+        context = self.desks.context_of(name)
+        return OneVisit(self._each, context, self._lines, name, is_late=lambda: self.is_late)
+
+    def carry_out(self, jobs: Iterable[Job]) -> None:
         """Do these, and then start as many syncs as there is room for.
 
         :raises FivetranError: nothing can be noted any more, or Airflow ends this process.
         """
-        pending = deque(jobs)
+        if self.is_killed:  # before it was known what is to be seen to
+            self.was_killed()
+        pending, served = deque(jobs), 0
         with ThreadPoolExecutor(AT_ONCE) as pool:
             doing: set[Future[Step]] = set()
             while True:
@@ -119,37 +109,40 @@ class Starts:
                     break
                 for future in self._done(doing):
                     doing.remove(future)
-                    self._take(future.result())
-        self._look_back()
-        if self._fatal is not None:
-            raise self._fatal
+                    served += self._take(future.result())
+        for name in self.setbacks.end_of_visit(utcnow(), came_to_nothing=not served and not self.waits):
+            # Whether a trigger took is found out first: its sync may run.
+            self.queue.insert(0 if name in self.left else len(self.queue), name)
         if self.is_killed:
+            self.was_killed()  # of what came to be known only after it
             raise FivetranError(ENDED)
+        if self.setbacks.fatal is not None:
+            raise self.setbacks.fatal
 
     def give_up_the_rest(self, error: FivetranError) -> None:
         """What was not started is not to be."""
         while self.queue:
-            self._on_end(Result.of(self.queue.popleft(), "not_started", error=error))
-
-    @property
-    def hopeless(self) -> FivetranError | None:
-        """Why nothing more can be started, if that has lasted."""
-        return self._trouble if self.in_vain >= MOST_IN_VAIN else None
+            name = self.queue.popleft()
+            status = "not_started" if self.left.pop(name, None) is None else "unknown"
+            self._on_end(Result.of(name, status, error=error))
 
     def was_killed(self) -> None:
         """See to all syncs of the task at once, for there is no time to do so one after the other."""
         self.is_killed = True
-        at_work = dict(self._at_work)
-        known = {name: wait for name, wait in (self.waits | self.ending).items() if name not in at_work}
-
-        def see_to(name: str) -> None:
-            visit = at_work.get(name) or self.visit(name)
-            if name in known:
-                visit.remember(known[name])
-            visit.was_killed()
-
-        threads = [threading.Thread(target=see_to, args=(name,), daemon=True) for name in at_work | known]
         limit = time.monotonic() + LONGEST_KILL
+        at_work, known = dict(self._at_work), self.left | self.waits
+        visits = {name: visit for name, visit in at_work.items() if name not in self._seen_to}
+        for name in known.keys() - at_work.keys() - self._seen_to:
+            visits[name] = self.visit(name)
+            visits[name].remember(known[name])
+        if not visits:
+            return
+        # Of one at work that has not begun anything it may turn out later that an earlier try has.
+        self._seen_to |= {name for name, visit in visits.items() if visit.under_way is not None}
+        state = state_in_worker(self._ti)
+        threads = [
+            threading.Thread(target=visit.see_to, args=(state,), daemon=True) for visit in visits.values()
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -162,22 +155,20 @@ class Starts:
 
     @property
     def _is_over(self) -> bool:
-        return self.is_killed or self._fatal is not None
+        return self.is_killed or self.setbacks.fatal is not None
 
-    def _next_start(self, doing: int) -> tuple[str, Callable[[OneVisit], Step]] | None:
-        has_room = len(self.waits) + doing < self._most
-        if not has_room or not self.queue or self.is_late or self.rest is not None:
+    def _next_start(self, doing: int) -> Job | None:
+        if not self.queue or self.is_late or self.setbacks.rests(utcnow()):
+            return None
+        # What may run already needs no room: it has it.
+        if self.queue[0] not in self.left and len(self.waits) + doing >= self._most:
             return None
         return self.queue.popleft(), OneVisit.start
-
-    def visit(self, name: str) -> OneVisit:
-        """A visit for this connection, in this thread."""
-        return OneVisit(self._each, self._desks.of(name), self._lines, name, is_late=lambda: self.is_late)
 
     def _do(self, name: str, act: Callable[[OneVisit], Step]) -> Step:
         visit = self._at_work[name] = self.visit(name)
         if self.is_killed:  # it is too late for whoever sees to those at work to know of this one
-            return Step(connection_id=name, trouble=FivetranError(ENDED))
+            return Step(connection_id=name, trouble=FivetranError(ENDED), wait=self.left.get(name))
         return act(visit)
 
     def _done(self, doing: set[Future[Step]]) -> set[Future[Step]]:
@@ -187,52 +178,31 @@ class Starts:
             self.is_late = True
             return set()
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: Step) -> bool:
+        """Take note of a step; whether the connection could be served.
+
+        The signal that ends this process may come in between: what is under way is let go of last.
+        """
         name = step.connection_id
         if step.wait is not None:
-            self.waits[name] = step.wait
-        # Only now: the signal that ends this process may come in between, and must find it in one of the three.
+            (self.waits if step.trouble is None else self.left)[name] = step.wait
+        if step.wait is None or step.trouble is None:
+            self.left.pop(name, None)
         self._at_work.pop(name, None)
-        self.ending.pop(name, None)
         if step.trouble is not None:
-            self._endure(step, step.trouble)
-            return
-        self._in_a_row = 0
-        self._started += 1
-        self.key_has_worked = True
+            if self.is_killed:  # and what its visit does after that has been done
+                self._seen_to.add(name)
+            self._endure(name, step.trouble, may_run=step.wait is not None)
+            return False
+        self.setbacks.started_one()
         if step.result is not None:
             self._on_end(step.result)
+        return True
 
-    def _endure(self, step: Step, error: FivetranError) -> None:
-        """Try it again later, unless that is pointless."""
-        name, self._trouble = step.connection_id, error
-        refused = isinstance(error, FivetranUnauthorized)
-        if type(error) is FivetranError or (refused and not self.key_has_worked):
-            self._fatal = error
-        elif refused or isinstance(error, FivetranRateLimited):  # which says nothing of this connection
-            self._later.insert(0, name)
-            wanted = timedelta(seconds=getattr(error, "retry_after", None) or 0)
-            self.rest = min(max(wanted, COME_BACK), LONGEST_REST)
-            self.rests_until = utcnow() + self.rest
+    def _endure(self, name: str, error: FivetranError, *, may_run: bool) -> None:
+        given_up = self.setbacks.endure(name, error, utcnow(), may_run=may_run)
+        if given_up is not None:
+            self.left.pop(name, None)
+            self._on_end(given_up)
         else:
-            self.tries[name] += 1
-            self._in_a_row += 1
-            if self.tries[name] >= MOST_TRIES:
-                self._on_end(Result.of(name, "unknown" if step.may_run else "not_started", error=error))
-            else:
-                log.warning("%s cannot be started now, trying again later: %s", name, error)
-                self._later.append(name)
-            if self._in_a_row >= MOST_IN_A_ROW:
-                self.rest = COME_BACK
-
-    def _look_back(self) -> None:
-        """What this visit means for the next."""
-        if self.rest is not None and self._trouble is None:  # it had nothing to start yet
-            return
-        if self._later:
-            self.rest = self.rest or COME_BACK
-            self.queue.extend(self._later)
-            self._later = []
-        is_limited = isinstance(self._trouble, FivetranRateLimited)
-        vain = self.rest is not None and not self._started and not self.waits and not is_limited
-        self.in_vain = self.in_vain + 1 if vain else 0
+            log.warning("%s cannot be started now, trying again later: %s", name, error)

@@ -9,6 +9,7 @@ a worker that was given up Airflow takes no notes any more, and so it starts not
 from __future__ import annotations
 
 import logging
+from collections import deque
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,25 +26,27 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.events import BrokenOff, read_event
 from airflow_provider_fivetran.core.many import RUNNING, WAITING, Result, as_xcom, summary_of
-from airflow_provider_fivetran.core.moments import in_words, read_moment, write_moment
+from airflow_provider_fivetran.core.moments import in_words, write_moment
 from airflow_provider_fivetran.core.packing import pack, unpack
 from airflow_provider_fivetran.links import FivetranConnectionLink
-from airflow_provider_fivetran.operators.desks import Desks
+from airflow_provider_fivetran.operators.many_errand import ManyErrand
 from airflow_provider_fivetran.operators.many_plan import Plan
-from airflow_provider_fivetran.operators.many_starts import COME_BACK, Starts
+from airflow_provider_fivetran.operators.many_starts import Starts
 from airflow_provider_fivetran.operators.memory import Notes
 from airflow_provider_fivetran.operators.one_of_many import OneVisit
 from airflow_provider_fivetran.operators.visiting import BACKSTOP
 from airflow_provider_fivetran.trigger_many import VERDICT, FivetranSyncManyTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fivetran.hooks import FivetranHook
-    from airflow_provider_fivetran.operators.one_of_many import Step
+    from airflow_provider_fivetran.operators.many_starts import Job
+    from airflow_provider_fivetran.operators.memory import Recalled
+    from airflow_provider_fivetran.operators.one_of_many import Left
     from airflow_provider_fivetran.operators.sync_many import FivetranSyncManyOperator
 
 __all__ = ["MOST", "SYNCS_XCOM", "ManyVisit"]
@@ -54,6 +57,7 @@ log = logging.getLogger(__name__)
 SYNCS_XCOM = "fivetran_syncs"
 # What is noted of one task, and its results, have to stay small enough for Airflow's database.
 MOST = 1000
+IN_DOUBT = "its trigger may have taken; whether it did is looked for"
 
 
 class ManyVisit:
@@ -63,12 +67,14 @@ class ManyVisit:
         self._task = task
         self._context = context
         self._hook = hook
-        self._desks = Desks(context)
         self._notes: Notes[Plan] = Notes(context, task.retries, Plan.from_json)
         self._plan = Plan(ids=())
-        self._is_first = True
         self._results: dict[str, Result] = {}
-        self._starts = Starts(hook, task.each(), self._desks, most=task.max_parallel, on_end=self._end)
+        self._starts = Starts(context, hook, task.each(), most=task.max_parallel, on_end=self._end)
+
+    def open(self) -> None:
+        """Read the Airflow connection, which may take long."""
+        self._hook.get_conn()
 
     def close(self) -> None:
         """Close what was opened."""
@@ -78,7 +84,8 @@ class ManyVisit:
 
     def begin(self) -> list[str]:
         """Choose the connections, or go on with those of an earlier try, and start."""
-        self._plan = self._planned()
+        recalled = self._notes.recall()
+        self._plan = self._planned(recalled)
         if not self._plan.ids:
             if self._task.when_empty == "fail":
                 raise FivetranLookupError(
@@ -90,7 +97,10 @@ class ManyVisit:
         self._notes.keep_before_a_change(self._plan)
         self._results = {name: Result(connection_id=name, status=WAITING) for name in self._plan.ids}
         log.info("%d connections to sync, at most %d at once", len(self._plan.ids), self._task.max_parallel)
-        return self._go_on(self._divide())
+        if recalled is not None:
+            return self._go_on(self._divide())
+        self._starts.queue.extend(self._plan.ids)
+        return self._go_on([])
 
     def resume(self, event: object) -> list[str]:
         """Go on when the trigger has sent its event."""
@@ -98,18 +108,13 @@ class ManyVisit:
             ended, waits, errand = _read(event)
         except FivetranError as error:
             return self.was_cut_off(error)
-        self._find_state()
-        known = {name: wait for name, wait in waits.items() if name in self._results}
-        self._starts.waits = {name: wait for name, wait in known.items() if name not in ended}
-        self._starts.ending = {name: wait for name, wait in known.items() if name in ended}
-        if self._starts.is_killed:  # before it was known what is to be seen to
-            self._starts.was_killed()
-        self._starts.tries.update(errand["tries"])
-        self._starts.in_vain = int(errand["in_vain"])
-        self._starts.key_has_worked = True
-        if errand.get("rests_until") is not None:
-            self._starts.rest_until(read_moment(errand["rests_until"]))
-        return self._go_on((name, partial(OneVisit.end, event=ended[name])) for name in self._starts.ending)
+        starts = self._starts
+        self._find_state(begun_at=errand.begun_at)
+        starts.setbacks = errand.setbacks
+        starts.queue.extendleft(errand.in_doubt)
+        starts.waits = {name: wait for name, wait in waits.items() if name not in ended}
+        starts.left = {**errand.in_doubt, **{name: waits[name] for name in ended}}
+        return self._go_on((name, partial(OneVisit.end, event=event)) for name, event in ended.items())
 
     def was_cut_off(self, error: Exception, *, out_of_time: bool = False) -> list[str]:
         """Write down what is over, although the wait has ended without an event; for the rest that is an error.
@@ -118,6 +123,8 @@ class ManyVisit:
         """
         self._find_state()
         running = [name for name, result in self._results.items() if result.status == RUNNING]
+        for name in running:
+            self._find_what_is_left(name)
         if out_of_time:
             return self._end_at_the_deadline(running)
         self._cut_off(running, FivetranError(str(error)), out_of_time=False)
@@ -130,16 +137,16 @@ class ManyVisit:
 
     # --- its course ---------------------------------------------------------------------------------------
 
-    def _planned(self) -> Plan:
+    def _planned(self, recalled: Recalled[Plan] | None) -> Plan:
         now, request = utcnow(), self._task.request()
-        recalled = self._notes.recall()
-        self._is_first = recalled is None
         if recalled is not None:
             plan = recalled.memo
             again = recalled.cleared or plan.request != request or (plan.is_done and recalled.by_this_try)
             if not again:
                 log.info("Going on with the %d connections of an earlier try of this task", len(plan.ids))
                 return Plan(ids=plan.ids, request=request, begun_at=plan.begun_at or now)
+        elif self._notes.may_hide_a_sync and self._notes.lasts:
+            log.warning("It is not known when an earlier try has begun, and so total_timeout begins anew")
         ids = self._task.choose(self._hook)
         most = MOST_EVENTS if self._task.outlets else MOST
         if len(ids) > most:
@@ -154,26 +161,23 @@ class ManyVisit:
     def _is_unfinished(self, name: str) -> bool:
         return self._starts.visit(name).is_unfinished()
 
-    def _divide(self) -> list[tuple[str, Callable[[OneVisit], Step]]]:
-        """Let wait for their turn those that no earlier try has started. The others need no room: they have it."""
-        if self._is_first:
-            self._starts.queue.extend(self._plan.ids)
-            return []
-        is_late = utcnow() >= self._deadline
-        jobs: list[tuple[str, Callable[[OneVisit], Step]]] = []
-        for name in self._plan.ids:
-            left = self._starts.visit(name).left_by_earlier_try()
-            if left == "nothing" or (left == "changes" and not is_late):
-                self._starts.queue.append(name)
-            else:
-                begin = left == "good_end" or not is_late
-                jobs.append((name, OneVisit.start if begin else self._out_of_time))
-        return jobs
+    def _divide(self) -> list[Job]:
+        """Let wait for their turn those that no earlier try has started, behind those that one has."""
+        left = {name: self._find_what_is_left(name) for name in self._plan.ids}
+        for kinds in ({"sync"}, {"nothing", "changes"}):
+            self._starts.queue.extend(name for name, kind in left.items() if kind in kinds)
+        return [(name, OneVisit.start) for name, kind in left.items() if kind == "good_end"]
 
-    def _find_state(self) -> None:
+    def _find_what_is_left(self, name: str) -> Left:
+        visit = self._starts.visit(name)
+        kind = visit.left_by_earlier_try()
+        if visit.under_way is not None:
+            self._starts.left[name] = visit.under_way
+        return kind
+
+    def _find_state(self, *, begun_at: datetime | None = None) -> None:
         """Take up what this try has left when it was deferred."""
         recalled = self._notes.recall()
-        self._plan = recalled.memo if recalled is not None else Plan(ids=(), begun_at=utcnow())
         ti = self._context["ti"]
         left = ti.xcom_pull(task_ids=ti.task_id, key=SYNCS_XCOM, map_indexes=ti.map_index)
         try:
@@ -183,61 +187,84 @@ class ManyVisit:
                 f"the XCom {SYNCS_XCOM} of this task holds no results: {str(left)[:300]}"
             ) from error
         self._results = {result.connection_id: result for result in results}
+        self._plan = (
+            recalled.memo
+            if recalled is not None
+            else Plan(ids=tuple(self._results), request=self._task.request(), begun_at=begun_at)
+        )
         self._starts.queue.extend(name for name, each in self._results.items() if each.status == WAITING)
-        self._desks.find_notes()
+        self._starts.desks.find_notes()
 
-    def _go_on(self, jobs: Iterable[tuple[str, Callable[[OneVisit], Step]]]) -> list[str]:
+    def _go_on(self, jobs: Iterable[Job]) -> list[str]:
         starts = self._starts
         starts.is_late = utcnow() >= self._deadline
-        starts.carry_out(jobs)
+        self._carry_out(jobs)
         if starts.is_late or utcnow() >= self._deadline:
             return self._end_at_the_deadline(list(starts.waits))
-        if starts.hopeless is not None:
-            starts.give_up_the_rest(starts.hopeless)
+        if starts.setbacks.hopeless is not None:
+            starts.give_up_the_rest(starts.setbacks.hopeless)
         if starts.waits or starts.queue:
             self._defer()
         return self._conclude()
 
     def _end_at_the_deadline(self, running: list[str]) -> list[str]:
-        error = self._time_is_over
-        self._starts.ending, self._starts.waits = self._starts.waits, {}
-        self._cut_off(running, error, out_of_time=True)
-        self._starts.give_up_the_rest(error)
-        return self._conclude()
-
-    @property
-    def _time_is_over(self) -> FivetranSyncTimeout:
-        return FivetranSyncTimeout(
+        starts = self._starts
+        error = FivetranSyncTimeout(
             f"the time for all syncs of this task, {in_words(self._task.limit)}, is over"
         )
-
-    def _out_of_time(self, visit: OneVisit) -> Step:
-        return visit.cut_off(self._time_is_over, out_of_time=True)
+        starts.left, starts.waits = starts.left | starts.waits, {}
+        in_doubt = [name for name in starts.queue if name in starts.left]
+        starts.queue = deque(name for name in starts.queue if name not in starts.left)
+        self._cut_off([*running, *in_doubt], error, out_of_time=True)
+        starts.give_up_the_rest(error)
+        return self._conclude()
 
     def _cut_off(self, names: Iterable[str], error: FivetranError, *, out_of_time: bool) -> None:
         self._starts.is_late = True
-        self._starts.carry_out(
+        self._carry_out(
             (name, partial(OneVisit.cut_off, error=error, out_of_time=out_of_time)) for name in names
         )
 
-    def _defer(self) -> NoReturn:
+    def _carry_out(self, jobs: Iterable[Job]) -> None:
+        try:
+            self._starts.carry_out(jobs)
+        except Exception:
+            self._note_how_far()
+            try:
+                self._push()
+            except Exception:  # whatever that is, the error of the task is the other one
+                log.warning("how far the syncs have come cannot be pushed", exc_info=True)
+            raise
+
+    def _note_how_far(self) -> None:
+        """Write into the results what is not decided yet."""
         starts = self._starts
-        waiting, now = len(starts.queue), utcnow()
         for name in starts.waits:
             self._results[name] = Result(connection_id=name, status=RUNNING)
         for name in starts.queue:
-            self._results[name] = Result(connection_id=name, status=WAITING)
+            may_run = name in starts.left
+            self._results[name] = Result(
+                connection_id=name,
+                status=RUNNING if may_run else WAITING,
+                reason=IN_DOUBT if may_run else None,
+            )
+
+    def _defer(self) -> NoReturn:
+        starts, now = self._starts, utcnow()
+        waiting = len(starts.queue)
+        self._note_how_far()
         self._push()
-        self._desks.carry_notes(list(starts.waits))
+        starts.desks.carry_notes([*starts.waits, *starts.left])
         self._notes.keep_through_deferral(self._plan)
         log.info("%s", summary_of(list(self._results.values())))
-        rest = starts.rest or (None if starts.waits else COME_BACK)
+        wake_at = starts.setbacks.wake_at(now, anything_runs=bool(starts.waits)) if waiting else None
         ticket = {
             "waits": pack(starts.waits),
             "enough": min(waiting, max(1, self._task.max_parallel // 2)) if waiting else None,
-            "wake_at": write_moment(now + rest) if waiting and rest else None,
+            "wake_at": wake_at and write_moment(wake_at),
             "deadline": write_moment(self._deadline),
         }
+        errand = ManyErrand(begun_at=self._plan.begun_at, setbacks=starts.setbacks, in_doubt=starts.left)
         raise TaskDeferred(
             trigger=FivetranSyncManyTrigger(
                 ticket=ticket,
@@ -245,11 +272,7 @@ class ManyVisit:
                 retry_limit=self._task.fivetran_retry_limit,
                 retry_delay=self._task.fivetran_retry_delay,
                 when_killed=self._task.when_killed,
-                errand={
-                    "tries": dict(starts.tries),
-                    "in_vain": starts.in_vain,
-                    "rests_until": starts.rests_until and write_moment(starts.rests_until),
-                },
+                errand=errand.to_json(),
             ),
             method_name="execute_complete",
             timeout=max(self._deadline - now, timedelta(0)) + BACKSTOP,
@@ -295,7 +318,7 @@ class ManyVisit:
         return (self._plan.begun_at or utcnow()) + self._task.limit
 
 
-def _read(event: object) -> tuple[dict[str, Any], Mapping[str, Any], Mapping[str, Any]]:
+def _read(event: object) -> tuple[dict[str, Any], Mapping[str, Any], ManyErrand]:
     """What the trigger sent: what has ended, all waits that it was given, and the errand.
 
     :raises FivetranError: it sent something else, or that it was broken off.
@@ -303,7 +326,7 @@ def _read(event: object) -> tuple[dict[str, Any], Mapping[str, Any], Mapping[str
     try:
         if event["verdict"] == VERDICT:  # type: ignore[index]
             sent: Any = event
-            return dict(sent["ended"]), unpack(sent["waits"]), sent["errand"]
+            return dict(sent["ended"]), unpack(sent["waits"]), ManyErrand.from_json(sent["errand"])
     except (KeyError, TypeError, ValueError) as error:
         raise FivetranUnexpectedAnswer(
             f"the trigger sent an event that this version does not understand: {str(event)[:300]}"

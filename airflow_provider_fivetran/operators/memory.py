@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.errors import Facts
     from airflow_provider_fivetran.core.orders import Order
 
-__all__ = ["Memo", "Memory", "Notes", "Recalled", "wanted_by"]
+__all__ = ["KEPT", "Memo", "Memory", "Notes", "Recalled", "wanted_by"]
 
 log = logging.getLogger(__name__)
 
@@ -138,10 +138,19 @@ class Notes(Generic[M]):
 
     :param retries: of the task, as its DAG has it.
     :param read: reads back what was noted.
+    :param kept_after_the_end: for how long it is known how the task ended.
     """
 
-    def __init__(self, context: Context, retries: int | None, read: Callable[[Mapping[str, Any]], M]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        retries: int | None,
+        read: Callable[[Mapping[str, Any]], M],
+        *,
+        kept_after_the_end: timedelta = KEPT_AFTER_THE_END,
+    ) -> None:
         self._read_memo = read
+        self._kept_after_the_end = kept_after_the_end
         self._ti = context["ti"]
         # Airflow gives a task that is cleared as many more tries as it has retries. Where those were changed
         # meanwhile, the one difference may hide the other.
@@ -192,7 +201,7 @@ class Notes(Generic[M]):
         if self._store is None:
             return
         note = self._note_of(memo)
-        retention = KEPT_AFTER_THE_END if memo.ended else KEPT
+        retention = self._kept_after_the_end if memo.ended else KEPT
         with self._failing_softly(
             "set",
             "how far this task has come cannot be noted; if its worker dies, the next try will not know",
@@ -239,5 +248,7 @@ class Notes(Generic[M]):
 class Memory(Notes[Memo]):
     """The notes of a task that starts syncs."""
 
-    def __init__(self, context: Context, retries: int | None) -> None:
-        super().__init__(context, retries, Memo.from_json)
+    def __init__(
+        self, context: Context, retries: int | None, *, kept_after_the_end: timedelta = KEPT_AFTER_THE_END
+    ) -> None:
+        super().__init__(context, retries, Memo.from_json, kept_after_the_end=kept_after_the_end)

@@ -1,4 +1,4 @@
-"""One connection of a task that starts many syncs: a visit as a ``FivetranOperator`` makes it, at a desk of its own.
+"""One connection of a task that starts many syncs: the visit of a ``FivetranOperator``, at a desk of its own.
 
 What a start, an end, a retry, a clear or a kill means for a sync is all in that visit, and nowhere a second time.
 """
@@ -9,7 +9,7 @@ import logging
 import threading
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
@@ -26,21 +26,24 @@ from airflow_provider_fivetran.core.many import Result
 from airflow_provider_fivetran.core.ticket import Ticket
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators.errand import Errand
-from airflow_provider_fivetran.operators.memory import Memo
-from airflow_provider_fivetran.operators.sync import FivetranOperator
+from airflow_provider_fivetran.operators.memory import Memo, Memory
 from airflow_provider_fivetran.operators.visit import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_fivetran.core.orders import Order
+    from airflow_provider_fivetran.core.policies import WhenKilled
     from airflow_provider_fivetran.core.protocol import Settings
     from airflow_provider_fivetran.core.starting import NotNeeded, Skipped, Start
     from airflow_provider_fivetran.core.steps import Note, Procedure
     from airflow_provider_fivetran.core.verdicts import SyncRecord
-    from airflow_provider_fivetran.operators.desks import Desk
 
-__all__ = ["Each", "Lines", "OneVisit", "Step"]
+__all__ = ["Each", "Left", "Lines", "OneVisit", "Step"]
+
+Left: TypeAlias = Literal["nothing", "changes", "sync", "good_end"]
 
 log = logging.getLogger(__name__)
 # Of hundreds of connections only what is wrong is worth more than the one line that says how its sync ended.
@@ -48,16 +51,27 @@ _quiet = logging.getLogger(f"{__name__}.each")
 _quiet.setLevel(logging.WARNING)
 
 
-class Each(FivetranOperator):
-    """What the task wants of each connection: an operator that no DAG knows."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Each:
+    """What the task wants of each connection, and what its visit has to know of the task."""
 
-    @property
-    def log(self) -> Any:
-        return _quiet
+    order: Order
+    """Of no connection in particular."""
+    retries: int | None
+    when_killed: WhenKilled
+    fivetran_conn_id: str
+    fivetran_retry_limit: int
+    fivetran_retry_delay: float
+    kept_after_the_end: timedelta
+    """For how long it is known that a connection ended well: its task may end long after it, and be retried then."""
+
+    deferrable: ClassVar[bool] = True
+    wait_for_completion: ClassVar[bool] = True
+    log: ClassVar[logging.Logger] = _quiet
 
     def order_of(self, connection_id: str) -> Order:
         """The order, without patience: others are there to be started while this connection cannot be read."""
-        return replace(self._order(connection_id), patience=timedelta(0))
+        return replace(self.order, connection_id=connection_id, patience=timedelta(0))
 
 
 class _Line(FivetranHook):
@@ -87,7 +101,6 @@ class Lines:
 
     def __init__(self, hook: FivetranHook) -> None:
         self._hook = hook
-        self._known = hook.get_conn().settings
         self._of_thread = threading.local()
         self._all: list[FivetranHook] = []
 
@@ -95,37 +108,43 @@ class Lines:
         """That of this thread."""
         found: FivetranHook | None = getattr(self._of_thread, "line", None)
         if found is None:
-            found = self._of_thread.line = _Line(self._hook, self._known)
+            found = self._of_thread.line = _Line(self._hook, self._hook.get_conn().settings)
             self._all.append(found)
         return found
 
     def close(self) -> None:
+        """Close what was opened."""
         for line in self._all:
             line.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """How far a visit has come with one connection. One of the three is there."""
+    """How far a visit has come with one connection: it has a result, or a wait, or there was trouble."""
 
     connection_id: str
     result: Result | None = None
     """It is over;"""
-    wait: Mapping[str, Any] | None = None
-    """or a sync is to be waited for: what its trigger needs;"""
     trouble: FivetranError | None = None
-    """or it could not be started now, and may be later."""
-    may_run: bool = False
-    """With trouble: its trigger may have been sent all the same."""
+    """or it could not be started now, and may be later;"""
+    wait: Mapping[str, Any] | None = None
+    """or a sync is to be waited for: what its trigger needs. With trouble: a sync that may run all the same."""
 
 
 class OneVisit(Visit):
     """The visit for one connection."""
 
     def __init__(
-        self, each: Each, desk: Desk, lines: Lines, connection_id: str, *, is_late: Callable[[], bool]
+        self,
+        each: Each,
+        context: Context,
+        lines: Lines,
+        connection_id: str,
+        *,
+        is_late: Callable[[], bool],
     ) -> None:
-        super().__init__(each, desk.context, lines.mine, each.order_of)
+        self._each = each
+        super().__init__(each, context, lines.mine, each.order_of)
         self.connection_id = connection_id
         self._is_late = is_late
         self._is_starting = False
@@ -136,6 +155,15 @@ class OneVisit(Visit):
         self._memo = Memo(
             errand=Errand.from_json(errand), wanted=errand["wanted"], ticket=Ticket.from_json(wait["ticket"])
         )
+
+    @property
+    def under_way(self) -> Mapping[str, Any] | None:
+        """The sync of its own that runs or may run, as the trigger for it is given it."""
+        ticket = self._memo.ticket
+        if ticket is None:
+            return None
+        arguments: dict[str, Any] = self._waiting(ticket).serialize()[1]
+        return {key: arguments[key] for key in ("ticket", "errand", "when_killed")}
 
     def start(self) -> Step:
         """Start its sync, or go on with that of an earlier try."""
@@ -154,14 +182,19 @@ class OneVisit(Visit):
         """Whether an earlier try has left something to do."""
         return self.left_by_earlier_try() in {"sync", "changes"}
 
-    def left_by_earlier_try(self) -> Literal["nothing", "changes", "sync", "good_end"]:
-        """What an earlier try has left: changes to put back, a sync that may run, or a good end."""
+    def left_by_earlier_try(self) -> Left:
+        """What an earlier try has left: changes to put back, a sync that may run (``under_way``), or a good end."""
         recalled = self._memory.recall()
         if recalled is None:
             return "nothing"
         if recalled.memo.ended is not None:
             return "nothing" if recalled.cleared or recalled.by_this_try else "good_end"
+        self._memo = recalled.memo
         return "changes" if recalled.memo.ticket is None else "sync"
+
+    def _notes(self) -> Memory:
+        kept = self._each.kept_after_the_end
+        return Memory(self._context, self._each.retries, kept_after_the_end=kept)
 
     def _start(self, order: Order, *, maybe_started: bool = False) -> Procedure[Start]:
         self._is_starting = True  # maybe once more: after a put-off, or behind the sync of another
@@ -179,18 +212,14 @@ class OneVisit(Visit):
         name = self.connection_id
         try:
             act()
-        except TaskDeferred as deferral:
-            arguments: dict[str, Any] = deferral.trigger.serialize()[1]
-            return Step(
-                connection_id=name,
-                wait={key: arguments[key] for key in ("ticket", "errand", "when_killed")},
-            )
+        except TaskDeferred:
+            return Step(connection_id=name, wait=self.under_way)
         except AirflowSkipException as skip:
             return Step(connection_id=name, result=Result.of(name, "skipped", reason=str(skip)))
         except FivetranError as error:
             # An error of no kind is Airflow's store that keeps nothing: mostly another process has taken the task.
             if self._is_starting and (_may_pass(error) or type(error) is FivetranError):
-                return Step(connection_id=name, trouble=error, may_run=self._memo.ticket is not None)
+                return Step(connection_id=name, trouble=error, wait=self.under_way)
             return Step(connection_id=name, result=self._failed(error))
         except Exception as error:  # it must not take those of the other connections along
             log.exception("%s: an error of this program", name)
@@ -206,7 +235,7 @@ class OneVisit(Visit):
         if record is not None:
             status = record.status
         elif isinstance(error, FivetranSyncTimeout):
-            status = "timed_out"
+            status = "unknown" if self._memo.unanswered else "timed_out"
         else:
             is_known = self._is_starting and not isinstance(error, FivetranTriggerUncertain)
             status = "not_started" if is_known else "unknown"

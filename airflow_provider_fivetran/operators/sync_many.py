@@ -78,7 +78,7 @@ class FivetranSyncManyOperator(BaseOperator):
     that it means), ``permanent`` (no retry mends it) and ``link``; of a failed task too, and, while the task is
     deferred, how far each has come. A status is that of a sync's record (``succeeded``, ``fresh``, ``failed``,
     ``cancelled``, ``rescheduled``, ``paused``, ``gone``, ``never_started``, ``timed_out``, ``skipped``) or
-    ``waiting``, ``running``, ``not_started`` or ``unknown``.
+    ``waiting``, ``running`` (with a ``reason``: it may be), ``not_started`` or ``unknown``.
 
     The return value is the list of the ids whose data are there: ``succeeded`` or ``fresh``.
 
@@ -99,7 +99,8 @@ class FivetranSyncManyOperator(BaseOperator):
     :param name_pattern: of the name of the schema, which the dashboard shows: ``*`` stands for any text, ``?`` for
         any character; ``"*"`` alone: all that the key may see.
     :param only_failed: only those whose last sync did not end well; False.
-    :param exclude: ids of connections that are left out.
+    :param exclude: ids of connections that are left out; an empty list or tuple leaves out none, and what a template
+        makes of nothing is an error.
     :param max_parallel: so many syncs run at once at most, from 1 to 200; 50.
     :param when_some_fail: some did not end well. ``"fail"``; ``"succeed"``; ``"fail_above"``: fail if they are more
         than ``fail_above`` allows. If none ended well, the task fails. Those that a policy skips do not count.
@@ -222,9 +223,8 @@ class FivetranSyncManyOperator(BaseOperator):
                 )
             else:
                 check_text(name, getattr(self, name))
-        if not isinstance(self.exclude, str) or self.exclude:
-            check_ids("exclude", self.exclude, empty=True)
-            self._given += ["exclude"] if self.exclude else []
+        check_ids("exclude", self.exclude, empty=True)
+        self._given.append("exclude")
 
     def _check_outlets(self) -> None:
         if not self.outlets:
@@ -310,6 +310,7 @@ class FivetranSyncManyOperator(BaseOperator):
         with failing_at_once_when_pointless(), hook:
             visit = self._at_work = ManyVisit(self, context, hook)
             try:
+                visit.open()
                 yield visit
             finally:
                 self._at_work = None
@@ -317,30 +318,33 @@ class FivetranSyncManyOperator(BaseOperator):
 
     def choose(self, hook: FivetranHook) -> tuple[str, ...]:
         """The ids of the connections, as Fivetran shows them now."""
-        for name in self._given:
-            value = getattr(self, name)
-            if value is None or value == "":
-                raise ValueError(
-                    f"{name} is {value!r}: did its template, or the task it comes from, find no value?"
-                )
         return hook.choose_connections(
             self.connector_ids,
             group_id=self.group_id,
             destination_name=self.destination_name,
-            exclude=self.exclude or (),
+            exclude=self.exclude,
             services=self.services,
             name_pattern=self.name_pattern,
             only_failed=self.only_failed,
         )
 
     def request(self) -> dict[str, Any]:
-        """Which connections were asked for, as plain JSON."""
+        """Which connections were asked for, as plain JSON.
+
+        :raises ValueError: a template, or another task, has found none where some were to be named.
+        """
+        for name in self._given:
+            value = getattr(self, name)
+            if value is None or value == "":
+                raise ValueError(
+                    f"{name} is {value!r}: did its template, or the task it comes from, find no value?"
+                )
         several = {
             name: None if getattr(self, name) is None else list(ids_of(name, getattr(self, name)))
             for name in ("connector_ids", "services")
         }
         one = {name: getattr(self, name) for name in ("group_id", "destination_name", "name_pattern")}
-        exclude = sorted(ids_of("exclude", self.exclude)) if self.exclude else []
+        exclude = sorted(ids_of("exclude", self.exclude))
         return {**several, **one, "exclude": exclude, "only_failed": self.only_failed}
 
     @property
@@ -357,26 +361,31 @@ class FivetranSyncManyOperator(BaseOperator):
 
     def each(self) -> Each:
         """What is wanted of each connection."""
+        from airflow_provider_fivetran.core.orders import Order
+        from airflow_provider_fivetran.operators.memory import KEPT
         from airflow_provider_fivetran.operators.one_of_many import Each
 
-        return Each(
-            task_id=self.task_id,
-            connector_id="each",  # the visit for a connection knows which
-            retries=self.retries,
-            deferrable=True,
-            fivetran_conn_id=self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-            poll_frequency=self.poll_frequency,
-            schedule_type=self.schedule_type,
-            restore_schedule=self.restore_schedule,
-            reschedule_wait_time=self.reschedule_wait_time,
+        order = Order(
+            connection_id="",
             when_running=self.when_running,
             when_rescheduled=self.when_rescheduled,
             when_paused=self.when_paused,
             when_broken=self.when_broken,
+            schedule_type=self.schedule_type,
+            restore_schedule=self.restore_schedule,
+            poll_frequency=span_of("poll_frequency", self.poll_frequency, least=SHORTEST_POLL),
+            reschedule_wait=span_of("reschedule_wait_time", self.reschedule_wait_time, zero=True) or None,
+            fresh_within=span_of("fresh_within", self.fresh_within),
+            timeout=span_of("timeout", self.timeout),
+            start_timeout=span_of("start_timeout", self.start_timeout) or HOUR,
+        )
+        return Each(
+            order=order,
+            retries=self.retries,
             when_killed=self.when_killed,
-            fresh_within=self.fresh_within,
-            timeout=self.timeout,
-            start_timeout=self.start_timeout,
+            fivetran_conn_id=self.fivetran_conn_id,
+            fivetran_retry_limit=self.fivetran_retry_limit,
+            fivetran_retry_delay=self.fivetran_retry_delay,
+            # All tries of the task, and as long again for the pauses between them.
+            kept_after_the_end=max(KEPT, 2 * self.limit * (1 + (self.retries or 0))),
         )

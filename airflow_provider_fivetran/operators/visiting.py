@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.hooks import FivetranHook
     from airflow_provider_fivetran.operators.memory import Memo, Notes
     from airflow_provider_fivetran.operators.run_memo import RunMemo
-    from airflow_provider_fivetran.operators.waiting_task import WaitingTask
 
-__all__ = ["Visiting"]
+__all__ = ["Terms", "Visiting"]
 
 # The trigger ends each wait itself; Airflow's own limit is there in case the trigger cannot.
 BACKSTOP = timedelta(hours=1)
@@ -39,6 +38,34 @@ BACKSTOP = timedelta(hours=1)
 O = TypeVar("O", bound="Order | RunOrder")  # noqa: E741
 M = TypeVar("M", bound="Memo | RunMemo")
 E = TypeVar("E")
+
+
+class Terms(Protocol):
+    """What a visit has to know of the task that makes it. Every operator that starts something and waits has it."""
+
+    @property
+    def retries(self) -> int | None: ...
+
+    @property
+    def deferrable(self) -> bool: ...
+
+    @property
+    def wait_for_completion(self) -> bool: ...
+
+    @property
+    def when_killed(self) -> str: ...
+
+    @property
+    def fivetran_conn_id(self) -> str: ...
+
+    @property
+    def fivetran_retry_limit(self) -> int: ...
+
+    @property
+    def fivetran_retry_delay(self) -> float: ...
+
+    @property
+    def log(self) -> Any: ...
 
 
 class Visiting(ABC, Generic[O, M, E]):
@@ -63,7 +90,7 @@ class Visiting(ABC, Generic[O, M, E]):
 
     def __init__(
         self,
-        task: WaitingTask,
+        task: Terms,
         context: Context,
         hook: Callable[[], FivetranHook],
         order_of: Callable[[str], O],
@@ -149,9 +176,14 @@ class Visiting(ABC, Generic[O, M, E]):
         What the signal has interrupted goes on after this. It starts nothing any more then, and what it was about to
         change is put back once more.
         """
-        ti = self._context["ti"]
-        state = state_in_worker(ti)
-        if will_be_retried(ti, state) and self._memory.lasts:
+        self.see_to(state_in_worker(self._context["ti"]))
+
+    def see_to(self, state: str | None) -> None:
+        """The same, for who knows already what has become of the task.
+
+        :param state: of the task, as Airflow's database has it; ``None``: not known.
+        """
+        if will_be_retried(self._context["ti"], state) and self._memory.lasts:
             self._task.log.info(
                 "The next try of this task goes on with its %s, which is left alone", self.what
             )
@@ -217,15 +249,18 @@ class Visiting(ABC, Generic[O, M, E]):
                 return outcome
         self._memory.keep_through_deferral(self._memo)
         raise TaskDeferred(
-            trigger=self._trigger(
-                ticket=ticket.to_json(),
-                fivetran_conn_id=self._task.fivetran_conn_id,
-                retry_limit=self._task.fivetran_retry_limit,
-                retry_delay=self._task.fivetran_retry_delay,
-                when_killed=self._task.when_killed if self._is_to_be_stopped else "leave",
-            ),
+            trigger=self._waiting(ticket),
             method_name="execute_complete",
             timeout=max(self._ends_by(ticket) - utcnow(), timedelta(0)) + BACKSTOP,
+        )
+
+    def _waiting(self, ticket: Any) -> BaseTrigger:
+        return self._trigger(
+            ticket=ticket.to_json(),
+            fivetran_conn_id=self._task.fivetran_conn_id,
+            retry_limit=self._task.fivetran_retry_limit,
+            retry_delay=self._task.fivetran_retry_delay,
+            when_killed=self._task.when_killed if self._is_to_be_stopped else "leave",
         )
 
     def _look_once(self, ticket: Any) -> E | None:

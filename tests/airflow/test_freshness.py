@@ -250,6 +250,8 @@ class TestTemplates:
             ({"group_id": "{{ nothing }}"}, "group_id is 'None': did its template find no value?"),
             ({"destination_name": "{{ nothing }}"}, "destination_name is 'None': did its template"),
             ({"exclude": ["{{ nothing }}"]}, "exclude is ['None'], in which 'None' is no id"),
+            ({"exclude": "{{ nothing }}"}, "exclude is 'None', in which 'None' is no id"),
+            ({"exclude": "{{ '' }}"}, "exclude is ''; allowed are ids"),
             (
                 {"fresh_since": "{{ nothing }}", "fresh_within": None},
                 "fresh_since is 'None'; allowed is a datetime",
@@ -290,6 +292,8 @@ class TestTemplates:
         ({"fresh_within": 5, "connector_ids": [""]}, "an id in connector_ids is ''; allowed is a text"),
         ({"fresh_within": 5, "connector_ids": 7}, "connector_ids is 7; allowed is a text"),
         ({"fresh_within": 5, "exclude": [None]}, "an id in exclude is None; allowed is a text"),
+        ({"fresh_within": 5, "exclude": None}, "exclude is None; allowed is a text"),
+        ({"fresh_within": 5, "exclude": ""}, "exclude is ''; allowed is a text"),
         ({"fresh_within": 5, "group_id": " "}, "group_id is ' '; allowed is a text that is not empty"),
         (
             {"fresh_within": 5, "group_id": "g", "destination_name": "G"},

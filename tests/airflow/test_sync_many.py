@@ -25,6 +25,7 @@ from airflow_provider_fivetran.exceptions import (
     FivetranUnauthorized,
     FivetranUnreachable,
 )
+from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranSyncManyOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from many import BADLY, ENDLESS, WELL, ManyTask, hurried, statuses
@@ -299,6 +300,8 @@ class TestArguments:
             ({"group_id": "g", "when_running": "whenever"}, "when_running is 'whenever'"),
             ({"group_id": "g", "restore_schedule": True}, "schedule_type is not set"),
             ({"group_id": "g", "total_timeout": 0}, "total_timeout is 0"),
+            ({"group_id": "g", "exclude": None}, "exclude is None; allowed is a text that is not empty"),
+            ({"group_id": "g", "exclude": ""}, "exclude is ''; allowed is a text that is not empty"),
             ({"group_id": "g", "poll_frequency": 0}, "poll_frequency is 0"),
             (
                 {"group_id": "g", "outlets": [connection_asset("c")]},
@@ -331,6 +334,15 @@ class TestArguments:
         with pytest.raises(ValueError, match=r"exclude is .* did its template"):
             execute(operator, task.context)
         assert deferrable.sim.count() == 0
+
+    @pytest.mark.parametrize("exclude", [None, ""])
+    def test_nor_does_it_for_the_hook(self, deferrable, exclude):
+        add(deferrable, "a")
+        with FivetranHook(deferrable.conn_id) as hook:
+            with pytest.raises(ValueError, match=r"exclude is .*; allowed are ids"):
+                hook.choose_connections(exclude=exclude)
+            assert deferrable.sim.count() == 0
+            assert hook.choose_connections(exclude=[]) == ("a",)
 
 
 class TestOutlets:

@@ -60,9 +60,32 @@ def test_a_list_that_another_task_finds_makes_one_mapped_task(dag):
         (["c"], {"group_id": ""}, "group_id is ''"),
         (["c"], {"connector_id": "c"}, "connector_id are given"),
         (["c"], {"task_id": "c"}, "task_id are given"),
+        (["c"], {"group_id": "my syncs"}, "group_id is 'my syncs'; allowed are up to 200 letters"),
+        (["c"], {"group_id": "a.b"}, "group_id is 'a.b'"),
+        (
+            {"c": "c", "my orders": "d"},
+            {},
+            "a name in connections is 'my orders'; allowed are up to 241 letters",
+        ),
+        ({"c": "c", "d" * 242: "d"}, {}, "a name in connections is 'ddd"),
+        (["c", "{{ var.value.d }}"], {}, "is no id"),
+        (["c", "d", "c"], {}, "connections has 'c' twice"),
+        ("c, d,c", {}, "connections has 'c' twice"),
+        ({"x": "c", "y": "c"}, {}, "connections has 'c' twice, for the tasks 'x' and 'y'"),
         (["c"], {"when_running": "whenever"}, "when_running is 'whenever'; allowed are 'attach'"),
     ],
 )
 def test_what_cannot_be_meant_is_said_when_the_dag_is_parsed(dag, connections, given, text):
     with pytest.raises(ValueError, match=text):
         sync_each(connections, **given)
+    assert "when_running" in given or (dag.task_dict, dag.task_group.children) == ({}, {})
+
+
+def test_a_text_with_commas_is_a_list(dag):
+    sync_each("iodized_turnip, canned_peach")
+    assert set(dag.task_dict) == {"fivetran.iodized_turnip", "fivetran.canned_peach"}
+
+
+def test_an_id_may_be_a_template_that_has_a_name(dag):
+    sync_each({"orders": "{{ var.value.orders }}"})
+    assert dag.task_dict["fivetran.orders"].connector_id == "{{ var.value.orders }}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_fivetran import trigger_many
-from airflow_provider_fivetran.operators import FivetranSyncManyOperator, many_starts
+from airflow_provider_fivetran.core import setbacks
+from airflow_provider_fivetran.operators import FivetranSyncManyOperator
 from airflow_provider_fivetran.simulator import SyncPlan
 from stories import Story, TaskInstance, TaskStateStore
 
@@ -31,7 +32,7 @@ def hurried() -> Iterator[None]:
         patch.setattr(trigger_many, "SETTLE", timedelta(0))
         patch.setattr(trigger_many, "LINGER", timedelta(seconds=0.1))
         patch.setattr(trigger_many, "GATHER", timedelta(seconds=0.3))
-        patch.setattr(many_starts, "COME_BACK", timedelta(seconds=0.3))
+        patch.setattr(setbacks, "COME_BACK", timedelta(seconds=0.3))
         yield
 
 
@@ -40,6 +41,7 @@ class Store(TaskStateStore):
 
     def __init__(self) -> None:
         self.kept: dict[str, Any] = {}
+        self.retentions: dict[str, timedelta | None] = {}
         self.dies_before: Callable[[str, Any], bool] = lambda _key, _value: False
         self.broken = False
 
@@ -48,6 +50,7 @@ class Store(TaskStateStore):
             raise RuntimeError("this process was given up")
         if self.dies_before(key, value):
             raise DiedError
+        self.retentions[key] = retention
         super().set(key, value, retention=retention)
 
     def _read(self) -> dict[str, Any]:
