@@ -19,6 +19,7 @@ __all__ = [
     "check_confirmed",
     "check_delay",
     "check_flag",
+    "check_found",
     "check_identified",
     "check_ids",
     "check_share",
@@ -240,6 +241,19 @@ def is_known(value: object) -> bool:
         return all(map(is_known, value))
     is_template = isinstance(value, str) and ("{{" in value or "{%" in value)
     return not is_template and not hasattr(value, "resolve")
+
+
+def check_found(name: str, value: object) -> None:
+    """Check, when a task runs, that a template, or the task that an argument comes from, has found something.
+
+    :raises FivetranArgumentMissing: it has not.
+    """
+    if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
+        from airflow_provider_fivetran.core.errors import FivetranArgumentMissing  # noqa: PLC0415
+
+        raise FivetranArgumentMissing(
+            f"{name} is {value!r}: did its template, or the task it comes from, find no value?"
+        )
 
 
 def check_attempts(value: int) -> None:

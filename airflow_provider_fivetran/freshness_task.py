@@ -6,9 +6,8 @@ import logging
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_fivetran.arguments import (
-    check_attempts,
     check_choice,
-    check_delay,
+    check_found,
     check_ids,
     check_text,
     check_ways,
@@ -17,6 +16,7 @@ from airflow_provider_fivetran.arguments import (
 )
 from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.core.policies import WhenEmpty
+from airflow_provider_fivetran.fivetran_task import FivetranTask
 from airflow_provider_fivetran.links import FivetranConnectionLink
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def allowing(troubled: object, missing: object) -> Mapping[str, object]:
     return {**dict.fromkeys(TROUBLES, troubled), "when_missing": missing}
 
 
-class FreshnessTask:
+class FreshnessTask(FivetranTask):
     """A task that looks at many connections. Importing it loads no hook."""
 
     template_fields: Collection[str] = (*WAYS, "exclude", "fresh_since", "fivetran_conn_id")
@@ -61,15 +61,10 @@ class FreshnessTask:
     fresh_since: str | datetime | None
     fresh_within: float | timedelta | None
     when_empty: WhenEmpty
-    fivetran_conn_id: str
-    fivetran_retry_limit: int
-    fivetran_retry_delay: float
-    # What was given when the DAG was parsed: a template that renders to nothing must not mean "all".
-    _way: str | None
 
     def _check_arguments(self) -> None:
         """Check what can be checked when the DAG is parsed."""
-        self._way = check_ways({name: getattr(self, name) for name in WAYS})
+        check_ways({name: getattr(self, name) for name in WAYS})
         for name, allowed in self.policies.items():
             check_choice(name, getattr(self, name), allowed)
         check_choice("when_empty", self.when_empty, WhenEmpty)
@@ -80,9 +75,8 @@ class FreshnessTask:
                 check_text(name, getattr(self, name))
         check_ids("exclude", self.exclude, empty=True)
         self._check_demand()
-        check_text("fivetran_conn_id", self.fivetran_conn_id)
-        check_attempts(self.fivetran_retry_limit)
-        check_delay(self.fivetran_retry_delay)
+        self._expect((*WAYS, "exclude"))
+        self._check_way_to_fivetran()
 
     def _check_demand(self) -> None:
         if (self.fresh_since is None) == (self.fresh_within is None):
@@ -97,25 +91,13 @@ class FreshnessTask:
     def _since(self) -> datetime | None:
         since = read_after(self.fresh_since, "fresh_since")
         if since is None and self.fresh_within is None:
-            raise ValueError(f"fresh_since is {self.fresh_since!r}: did its template find no value?")
+            check_found("fresh_since", self.fresh_since)
         return since
 
     # What runs a task is imported when it runs: a DAG file is parsed over and over.
 
-    def _hook(self) -> FivetranHook:
-        from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
-
-        return FivetranHook(
-            self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-        )
-
     def _selection(self, hook: FivetranHook) -> Selection:
-        if self._way is not None and getattr(self, self._way) is None:
-            raise ValueError(
-                f"{self._way} is None: did its template, or the task it comes from, find no value?"
-            )
+        self._check_found()
         return hook.select_connections(
             None if self.connector_ids is None else ids_of("connector_ids", self.connector_ids),
             group_id=self.group_id,

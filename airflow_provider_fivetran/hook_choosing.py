@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_fivetran.arguments import check_flag, check_text, ids_of
+from airflow_provider_fivetran.arguments import check_flag, check_found, check_text, ids_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.choosing import Choice
 from airflow_provider_fivetran.core.steps import PATIENCE, patiently
@@ -89,8 +89,7 @@ def choice_of(services: str | Sequence[str] | None, name_pattern: str | None, *,
     check_flag("only_failed", only_failed)
     if name_pattern is not None:
         check_text("name_pattern", name_pattern)
-        if name_pattern == "None":
-            raise ValueError("name_pattern is 'None': did its template find no value?")
+        check_found("name_pattern", name_pattern)
     return Choice(
         services=frozenset(ids_of("services", services)) if services is not None else frozenset(),
         name_pattern=name_pattern,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_fivetran.arguments import check_choice, check_text, ids_of, span_of
+from airflow_provider_fivetran.arguments import check_choice, check_found, check_text, ids_of, span_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.freshness import Demand
 from airflow_provider_fivetran.core.moments import read_after
@@ -124,8 +124,7 @@ class FreshnessChecks:
         for name in ("group_id", "destination_name"):
             if ways[name] is not None:
                 check_text(name, ways[name])
-                if ways[name] == "None":  # what a template makes of nothing
-                    raise ValueError(f"{name} is 'None': did its template find no value?")
+                check_found(name, ways[name])
         left_out = frozenset(ids_of("exclude", exclude))
         if connection_ids is not None:
             ids = ids_of("connection_ids", connection_ids)

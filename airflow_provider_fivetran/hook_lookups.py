@@ -6,6 +6,7 @@ import difflib
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_fivetran.arguments import check_found
 from airflow_provider_fivetran.core.errors import FivetranLookupError
 
 if TYPE_CHECKING:
@@ -67,13 +68,11 @@ class LookUps:
     ) -> str:
         """The id of a connection that is named in either of the two ways.
 
+        :raises FivetranArgumentMissing: the id is empty.
         :raises FivetranLookupError: as :meth:`find_connection`.
         """
         if connector_id is not None:
-            if connector_id.strip() in {"", "None"}:  # what a template makes of nothing
-                raise FivetranLookupError(
-                    f"connector_id is {connector_id!r}: did its template find no value?"
-                )
+            check_found("connector_id", connector_id)
             return connector_id
         if connector_name is None or destination_name is None:
             raise ValueError("neither connector_id nor connector_name and destination_name are given")

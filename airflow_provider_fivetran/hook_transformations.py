@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from airflow_provider_fivetran.arguments import SHORTEST_POLL, check_choice, span_of
+from airflow_provider_fivetran.arguments import SHORTEST_POLL, check_choice, check_found, span_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.awaited import DEFAULT_START_TIMEOUT
-from airflow_provider_fivetran.core.errors import FivetranError, FivetranLookupError
+from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.policies import WhenBlocked, WhenPartiallySucceeded
 from airflow_provider_fivetran.core.run_starting import RunOrder, RunStarted, start_run
 from airflow_provider_fivetran.core.run_watch import cancel_whatever_runs, watch_run
@@ -86,13 +86,11 @@ class TransformationCalls:
     ) -> str:
         """The id of a transformation that is given by its id, or by its name.
 
+        :raises FivetranArgumentMissing: the id is empty.
         :raises FivetranLookupError: as :meth:`find_transformation`.
         """
         if transformation_id is not None:
-            if transformation_id.strip() in {"", "None"}:  # what a template makes of nothing
-                raise FivetranLookupError(
-                    f"transformation_id is {transformation_id!r}: did its template find no value?"
-                )
+            check_found("transformation_id", transformation_id)
             return transformation_id
         if transformation_name is None:
             raise ValueError("neither transformation_id nor transformation_name is given")

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_fivetran.arguments import (
-    check_attempts,
     check_choice,
-    check_delay,
     check_flag,
     check_identified,
-    check_text,
     is_known,
     span_of,
 )
+from airflow_provider_fivetran.fivetran_task import FivetranTask
 from airflow_provider_fivetran.links import FivetranConnectionLink
 
 if TYPE_CHECKING:
@@ -26,10 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SchemaTask"]
 
-_DESCRIBING = ("schemas", "schema_change_handling")
 
-
-class SchemaTask:
+class SchemaTask(FivetranTask):
     """A task about the schema configuration of one connection. Importing it loads no hook."""
 
     template_fields: Collection[str] = (
@@ -54,48 +50,22 @@ class SchemaTask:
     schema_change_handling: str | None
     reload: bool
     reload_timeout: float | timedelta
-    fivetran_conn_id: str
-    fivetran_retry_limit: int
-    fivetran_retry_delay: float
-    _described_by: tuple[str, ...] = ()
 
     def _check_arguments(self) -> None:
         """Check what can be checked when the DAG is parsed."""
         check_identified(self.connector_id, self.connector_name, self.destination_name)
         check_flag("reload", self.reload)
         span_of("reload_timeout", self.reload_timeout)
-        check_text("fivetran_conn_id", self.fivetran_conn_id)
-        check_attempts(self.fivetran_retry_limit)
-        check_delay(self.fivetran_retry_delay)
+        self._check_way_to_fivetran()
+        self._expect(self.template_fields)
         for name, allowed in self.policies.items():
             check_choice(name, getattr(self, name), allowed)
 
     def _check_description(self) -> None:
-        # Which of the two are given is decided here for good: a template may make nothing of them.
-        self._described_by = tuple(name for name in _DESCRIBING if getattr(self, name) is not None)
         if is_known(self.schemas) and is_known(self.schema_change_handling):
             from airflow_provider_fivetran.core.schema_description import read_description  # noqa: PLC0415
 
             read_description(self.schemas, self.schema_change_handling)
-
-    def _check_found(self) -> None:
-        """Check, when the task runs, that templates have found what describes it."""
-        for name in self._described_by:
-            if getattr(self, name) is None:
-                raise ValueError(
-                    f"{name} is None: did its template, or the task it comes from, find no value?"
-                )
-
-    # What runs a task is imported when it runs: a DAG file is parsed over and over.
-
-    def _hook(self) -> FivetranHook:
-        from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
-
-        return FivetranHook(
-            self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-        )
 
     def _find(self, context: Context, hook: FivetranHook) -> str:
         """The id of the connection; its link shows from now on."""

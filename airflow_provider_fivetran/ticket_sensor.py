@@ -10,14 +10,12 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 
 from airflow_provider_fivetran.arguments import (
     SHORTEST_POLL,
-    check_attempts,
-    check_delay,
-    check_text,
     deferrable_of,
     span_of,
 )
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.moments import read_after
+from airflow_provider_fivetran.fivetran_task import FivetranTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +34,7 @@ BACKSTOP = timedelta(hours=1)
 NO_TIME_YET = datetime.fromtimestamp(0, UTC)
 
 
-class TicketSensor(BaseSensorOperator):
+class TicketSensor(FivetranTask, BaseSensorOperator):
     """A sensor that takes a ticket when it first looks. What the ticket is of, each kind says itself."""
 
     ui_color = "#e6f0ff"
@@ -61,9 +59,7 @@ class TicketSensor(BaseSensorOperator):
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay
         self.deferrable = deferrable_of(deferrable)
-        check_text("fivetran_conn_id", fivetran_conn_id)
-        check_attempts(fivetran_retry_limit)
-        check_delay(fivetran_retry_delay)
+        self._check_way_to_fivetran()
         if not isinstance(completed_after_time, XComArg) and "{" not in str(completed_after_time):
             read_after(completed_after_time)
         self._frequency = chosen
@@ -103,15 +99,6 @@ class TicketSensor(BaseSensorOperator):
             return False if outcome is None else PokeReturnValue(True, self._conclude(context, outcome))
 
     # What runs a task is imported when it runs: a DAG file is parsed over and over.
-
-    def _hook(self) -> FivetranHook:
-        from airflow_provider_fivetran.hooks import FivetranHook
-
-        return FivetranHook(
-            self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-        )
 
     def _take_ticket(self, context: Context, found: str, now: datetime) -> Awaited:
         from airflow_provider_fivetran.core.sensing import sensed_from

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_fivetran.arguments import check_found
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.asset_uris import Subject
 from airflow_provider_fivetran.core.events import write_event
@@ -169,7 +170,7 @@ class FivetranSensorTrigger(FivetranSyncTrigger):
         connection_id = FivetranHook(self.fivetran_conn_id).find_id(self.connector_id, None, None)
         after = read_after(self.completed_after_time)
         if after is None and self.completed_after_time is not None:
-            raise ValueError("completed_after_time is empty: did its template find no value?")
+            check_found("completed_after_time", self.completed_after_time)
         undated = Ticket.from_json(self.ticket).but(connection_id=connection_id)
         return sensed_from(undated, self._began(), after)
 

@@ -10,6 +10,7 @@ FivetranError
         FivetranConflict            409
         FivetranRateLimited         429
         FivetranServerError         5xx
+    FivetranArgumentMissing         the template of an argument, or the task it comes from, found no value
     FivetranLookupError             no connection, or more than one, has that name
     FivetranRefused                 a policy of the task forbids to start
         FivetranConnectionPaused    also: paused while a task waited
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FivetranApiError",
+    "FivetranArgumentMissing",
     "FivetranConflict",
     "FivetranConnectionBroken",
     "FivetranConnectionDeleted",
@@ -208,6 +210,12 @@ class FivetranServerError(FivetranApiError):
     """5xx: Fivetran, or something on the way to it, failed."""
 
     permanent = False
+
+
+class FivetranArgumentMissing(FivetranError, ValueError):
+    """The template of an argument, or the task that it comes from, found no value. Nothing was asked of Fivetran."""
+
+    permanent = True
 
 
 class FivetranLookupError(FivetranError):

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_fivetran.arguments import (
-    check_attempts,
     check_choice,
-    check_delay,
     check_flag,
     check_text,
 )
@@ -22,6 +20,7 @@ from airflow_provider_fivetran.connection_arguments import (
     check_settings,
 )
 from airflow_provider_fivetran.core.policies import SendSecrets, SetupTests, WhenDifferent
+from airflow_provider_fivetran.fivetran_task import FivetranTask
 from airflow_provider_fivetran.links import FivetranConnectionLink
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ _POLICIES = {
 _FLAGS = ("trust_certificates", "trust_fingerprints", "check_metadata")
 
 
-class FivetranConnectionOperator(BaseOperator):
+class FivetranConnectionOperator(FivetranTask, BaseOperator):
     """Makes a Fivetran connection be as described: creates it if it is missing, and changes only what differs.
 
     It is found by its name in its group, so the task may run as often as it likes, and one that was broken off is
@@ -182,8 +181,6 @@ class FivetranConnectionOperator(BaseOperator):
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay
         self._check_arguments()
-        # Decided here for good: what is None when the task runs was not left out.
-        self._given = tuple(name for name in self.template_fields if getattr(self, name) is not None)
 
     def _check_arguments(self) -> None:
         check_text("connector_name", self.connector_name)
@@ -202,9 +199,8 @@ class FivetranConnectionOperator(BaseOperator):
         check_card(self.connect_card)
         for name in _FLAGS:
             check_flag(name, getattr(self, name))
-        check_text("fivetran_conn_id", self.fivetran_conn_id)
-        check_attempts(self.fivetran_retry_limit)
-        check_delay(self.fivetran_retry_delay)
+        self._check_way_to_fivetran()
+        self._expect(self.template_fields)
 
     def _check_confirmed(self) -> None:
         """To delete the wrong connection would cost a historical sync."""
@@ -217,29 +213,13 @@ class FivetranConnectionOperator(BaseOperator):
             )
             raise ValueError(f"confirm is {self.confirm!r}; allowed is {allowed}")
 
-    def _check_found(self) -> None:
-        """Check that templates, and the tasks that arguments come from, have found something."""
-        nothing = [name for name in self._given if getattr(self, name) in (None, "None")]
-        if nothing:
-            raise ValueError(
-                f"{', '.join(nothing)}: did the template, or the task it comes from, find no value?"
-            )
-
     def execute(self, context: Context) -> str | None:
         """Look what there is, and do what is missing."""
-        from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
         self._check_confirmed()  # templates may have made something else of it
-        self._check_found()
-        with (
-            failing_at_once_when_pointless(),
-            FivetranHook(
-                self.fivetran_conn_id,
-                fivetran_retry_limit=self.fivetran_retry_limit,
-                fivetran_retry_delay=self.fivetran_retry_delay,
-            ) as hook,
-        ):
+        with failing_at_once_when_pointless(), self._hook() as hook:
+            self._check_found()
             outcome = self._carry_out(hook, context)
             self.log.info("%s", outcome)
             if self.connect_card is not None and self.state == "present":

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_fivetran.arguments import check_attempts, check_choice, check_delay, check_text, span_of
+from airflow_provider_fivetran.arguments import check_choice, check_text, span_of
 from airflow_provider_fivetran.core.policies import ExpirationPeriod
+from airflow_provider_fivetran.fivetran_task import FivetranTask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FivetranRotateKeyOperator"]
 
 
-class FivetranRotateKeyOperator(BaseOperator):
+class FivetranRotateKeyOperator(FivetranTask, BaseOperator):
     """Gives the system keys of an Airflow connection and of its ``fallback_conn_id`` new secrets, one by one.
 
     A key is rotated only right after the other one has been seen to work through its own Airflow connection, and its
@@ -88,27 +89,17 @@ class FivetranRotateKeyOperator(BaseOperator):
                 "login and a password, such as AirflowConnections('airflow_api')"
             )
         check_text("admin_conn_id", self.admin_conn_id)
-        check_text("fivetran_conn_id", self.fivetran_conn_id)
+        self._check_way_to_fivetran()
         check_choice("expiration_period", self.expiration_period, ExpirationPeriod)
         span_of("settling", self.settling, zero=True)
-        check_attempts(self.fivetran_retry_limit)
-        check_delay(self.fivetran_retry_delay)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002 - Airflow's signature
         """Look which key is which, and renew one after the other."""
-        from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
         from airflow_provider_fivetran.key_rotation import KeyRotation  # noqa: PLC0415
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
         settling = span_of("settling", self.settling, zero=True)
-        with (
-            failing_at_once_when_pointless(),
-            FivetranHook(
-                self.admin_conn_id,
-                fivetran_retry_limit=self.fivetran_retry_limit,
-                fivetran_retry_delay=self.fivetran_retry_delay,
-            ) as admin,
-        ):
+        with failing_at_once_when_pointless(), self._hook(self.admin_conn_id) as admin:
             return KeyRotation(
                 self.fivetran_conn_id,
                 admin,

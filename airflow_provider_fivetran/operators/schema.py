@@ -120,8 +120,8 @@ class FivetranSchemaOperator(SchemaTask, BaseOperator):
         from airflow_provider_fivetran.core.errors import FivetranNotAsDescribed  # noqa: PLC0415
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
-        self._check_found()
         with failing_at_once_when_pointless(), self._hook() as hook:
+            self._check_found()
             connection_id = self._find(context, hook)
             try:
                 changes = self._ensure(hook, connection_id)

@@ -115,9 +115,8 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
         self.fivetran_conn_id = fivetran_conn_id
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay
-        self._reads_columns = columns_of is not None  # for good: a template may make nothing of it
         self._check_arguments()
-        if self._reads_columns and is_known(columns_of):
+        if columns_of is not None and is_known(columns_of):
             scope_of(columns_of, "columns_of")
         if schemas is not None or schema_change_handling is not None:
             self._check_description()
@@ -126,15 +125,16 @@ class FivetranSchemaDriftOperator(SchemaTask, BaseOperator):
         """Look once, and compare."""
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
-        self._check_found()
         with failing_at_once_when_pointless(), self._hook() as hook:
+            self._check_found()
+            is_described = self.schemas is not None or self.schema_change_handling is not None
             connection_id = self._find(context, hook)
             report = hook.check_schema_drift(
                 connection_id,
                 self.schemas,
                 schema_change_handling=self.schema_change_handling,  # type: ignore[arg-type]  # checked there
-                earlier=None if self._described_by else self._seen_before(context, connection_id),
-                columns_of=scope_of(self.columns_of, "columns_of") if self._reads_columns else None,
+                earlier=None if is_described else self._seen_before(context, connection_id),
+                columns_of=None if self.columns_of is None else scope_of(self.columns_of, "columns_of"),
                 reload=self.reload,
                 reload_timeout=self.reload_timeout,
                 when_changed=self.when_changed,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_fivetran.arguments import check_attempts, check_delay, check_text
+from airflow_provider_fivetran.fivetran_task import FivetranTask
 from airflow_provider_fivetran.snapshot_arguments import LEAVE_REQUESTS, MOST_DAYS, check_shape, check_target
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["FivetranSnapshotOperator"]
 _NOT_GIVEN: Any = object()
 
 
-class FivetranSnapshotOperator(BaseOperator):
+class FivetranSnapshotOperator(FivetranTask, BaseOperator):
     """Writes down what there is in a Fivetran account: for catalogues, reports and questions of the next day.
 
     The tables are ``users``, ``groups``, ``destinations``, ``transformations``, ``connections``, ``syncs`` (the sync
@@ -101,13 +101,13 @@ class FivetranSnapshotOperator(BaseOperator):
         self._has_target = target is not _NOT_GIVEN
         self._check_has_found_a_target()
         check_target(self.target, target_conn_id)
-        check_text("fivetran_conn_id", fivetran_conn_id)
-        check_attempts(fivetran_retry_limit)
-        check_delay(fivetran_retry_delay)
+        self._check_way_to_fivetran()
 
     def _check_has_found_a_target(self) -> None:
         if self._has_target and (self.target is None or self.target == "None"):
-            raise ValueError(
+            from airflow_provider_fivetran.core.errors import FivetranArgumentMissing  # noqa: PLC0415
+
+            raise FivetranArgumentMissing(
                 f"target is {self.target!r}: did its template, or the task it comes from, find no value? To have "
                 "the rows in the return value, leave target out"
             )
@@ -116,19 +116,11 @@ class FivetranSnapshotOperator(BaseOperator):
         """Take the snapshot, or go on with it."""
         from airflow.providers.common.compat.sdk import AirflowFailException  # noqa: PLC0415
 
-        from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
-        self._check_has_found_a_target()
         ti = context["ti"]
-        with (
-            failing_at_once_when_pointless(),
-            FivetranHook(
-                self.fivetran_conn_id,
-                fivetran_retry_limit=self.fivetran_retry_limit,
-                fivetran_retry_delay=self.fivetran_retry_delay,
-            ) as hook,
-        ):
+        with failing_at_once_when_pointless(), self._hook() as hook:
+            self._check_has_found_a_target()
             try:
                 return hook.take_snapshot(
                     self.target,

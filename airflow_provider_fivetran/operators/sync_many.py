@@ -10,9 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_fivetran.arguments import (
     SHORTEST_POLL,
-    check_attempts,
     check_choice,
-    check_delay,
     check_flag,
     check_ids,
     check_share,
@@ -20,7 +18,6 @@ from airflow_provider_fivetran.arguments import (
     check_ways,
     check_whole,
     ids_of,
-    shorter,
     span_of,
 )
 from airflow_provider_fivetran.core.policies import (
@@ -33,6 +30,7 @@ from airflow_provider_fivetran.core.policies import (
     WhenRunning,
     WhenSomeFail,
 )
+from airflow_provider_fivetran.fivetran_task import FivetranTask
 from airflow_provider_fivetran.links import FivetranConnectionLink
 from airflow_provider_fivetran.operators.waiting_task import HOUR, OUT_OF_TIME
 
@@ -64,7 +62,7 @@ POLICIES = {
 }
 
 
-class FivetranSyncManyOperator(BaseOperator):
+class FivetranSyncManyOperator(FivetranTask, BaseOperator):
     """Syncs many connections in one task, so many at once, and tells what became of each.
 
     It is always deferrable: a worker starts syncs for as long as there is room and leaves, the triggerer waits for
@@ -214,9 +212,7 @@ class FivetranSyncManyOperator(BaseOperator):
                 f"which connections is not said; give one of {', '.join(WAYS)}, or services, name_pattern or "
                 "only_failed. name_pattern='*' means all that the key may see"
             )
-        # A template that renders to nothing must not mean "all".
-        self._given = [*([way] if way else []), *narrowing]
-        for name in self._given:
+        for name in ([way] if way else []) + narrowing:
             if name in {"connector_ids", "services"}:
                 check_ids(
                     name, getattr(self, name), empty=name == "connector_ids" and self.when_empty == "pass"
@@ -224,7 +220,8 @@ class FivetranSyncManyOperator(BaseOperator):
             else:
                 check_text(name, getattr(self, name))
         check_ids("exclude", self.exclude, empty=True)
-        self._given.append("exclude")
+        # What comes to nothing must not mean "all".
+        self._expect((*WAYS, "services", "name_pattern", "exclude"))
 
     def _check_outlets(self) -> None:
         if not self.outlets:
@@ -256,9 +253,7 @@ class FivetranSyncManyOperator(BaseOperator):
                 f"fail_above is {self.fail_above!r}, and when_some_fail is {self.when_some_fail!r}; allowed is a "
                 "share only with when_some_fail='fail_above'"
             )
-        check_text("fivetran_conn_id", self.fivetran_conn_id)
-        check_attempts(self.fivetran_retry_limit)
-        check_delay(self.fivetran_retry_delay)
+        self._check_way_to_fivetran()
         for name in ("total_timeout", "timeout", "start_timeout", "fresh_within"):
             span_of(name, getattr(self, name))
         span_of("reschedule_wait_time", self.reschedule_wait_time, zero=True)
@@ -298,15 +293,10 @@ class FivetranSyncManyOperator(BaseOperator):
     @contextmanager
     def _visit(self, context: Context) -> Iterator[ManyVisit]:
         """A visit to a worker; errors leave it as Airflow wants them."""
-        from airflow_provider_fivetran.hooks import FivetranHook
         from airflow_provider_fivetran.operators.many_visit import ManyVisit
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless
 
-        hook = FivetranHook(
-            self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-        )
+        hook = self._hook()
         with failing_at_once_when_pointless(), hook:
             visit = self._at_work = ManyVisit(self, context, hook)
             try:
@@ -331,14 +321,9 @@ class FivetranSyncManyOperator(BaseOperator):
     def request(self) -> dict[str, Any]:
         """Which connections were asked for, as plain JSON.
 
-        :raises ValueError: a template, or another task, has found none where some were to be named.
+        :raises FivetranArgumentMissing: a template, or another task, has found none where some were to be named.
         """
-        for name in self._given:
-            value = getattr(self, name)
-            if value is None or value == "":
-                raise ValueError(
-                    f"{name} is {value!r}: did its template, or the task it comes from, find no value?"
-                )
+        self._check_found()
         several = {
             name: None if getattr(self, name) is None else list(ids_of(name, getattr(self, name)))
             for name in ("connector_ids", "services")
@@ -350,7 +335,8 @@ class FivetranSyncManyOperator(BaseOperator):
     @property
     def limit(self) -> timedelta:
         """How long the whole task may take."""
-        return shorter(span_of("total_timeout", self.total_timeout), self.execution_timeout) or WEEK
+        own = span_of("total_timeout", self.total_timeout) or WEEK
+        return own if self.execution_timeout is None else min(own, self.execution_timeout)
 
     @property
     def tolerance(self) -> Tolerance:

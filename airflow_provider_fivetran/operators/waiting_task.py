@@ -8,16 +8,15 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_fivetran.arguments import (
     SHORTEST_POLL,
-    check_attempts,
-    check_delay,
     check_flag,
-    check_text,
+    deferrable_of,
     span_of,
 )
+from airflow_provider_fivetran.fivetran_task import FivetranTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +33,7 @@ HOUR = timedelta(hours=1)
 OUT_OF_TIME = ("Trigger timeout", "Trigger/execution timeout")
 
 
-class WaitingTask(BaseOperator):
+class WaitingTask(FivetranTask, BaseOperator):
     """A task that starts something and waits for its end. Importing it loads nothing that only runs tasks.
 
     Its arguments are described, and have their defaults, where the operators that DAGs use declare them.
@@ -61,11 +60,7 @@ class WaitingTask(BaseOperator):
         self.fivetran_retry_limit = fivetran_retry_limit
         self.fivetran_retry_delay = fivetran_retry_delay
         self.poll_frequency = poll_frequency
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
+        self.deferrable = deferrable_of(deferrable)
         self.wait_for_completion = wait_for_completion
         self.timeout = timeout
         self.start_timeout = start_timeout
@@ -76,11 +71,9 @@ class WaitingTask(BaseOperator):
 
         :raises ValueError: an argument is not allowed.
         """
-        check_text("fivetran_conn_id", self.fivetran_conn_id)
+        self._check_way_to_fivetran()
         check_flag("deferrable", self.deferrable)
         check_flag("wait_for_completion", self.wait_for_completion)
-        check_attempts(self.fivetran_retry_limit)
-        check_delay(self.fivetran_retry_delay)
         self._durations()
 
     def _durations(self) -> dict[str, Any]:
@@ -128,15 +121,6 @@ class WaitingTask(BaseOperator):
 
         with failing_at_once_when_pointless(), ExitStack() as until_the_end:
             yield cache(lambda: until_the_end.enter_context(self._hook()))
-
-    def _hook(self) -> FivetranHook:
-        from airflow_provider_fivetran.hooks import FivetranHook
-
-        return FivetranHook(
-            self.fivetran_conn_id,
-            fivetran_retry_limit=self.fivetran_retry_limit,
-            fivetran_retry_delay=self.fivetran_retry_delay,
-        )
 
     @contextmanager
     def _visit(self, context: Context, hook: Callable[[], FivetranHook]) -> Iterator[Visiting[Any, Any, Any]]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_fivetran.arguments import check_attempts, check_choice, check_delay, check_text
+from airflow_provider_fivetran.arguments import check_choice, check_text
 from airflow_provider_fivetran.core.policies import WebhookEvent
+from airflow_provider_fivetran.fivetran_task import FivetranTask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ __all__ = ["FivetranWebhookOperator"]
 State = Literal["present", "absent"]
 
 
-class FivetranWebhookOperator(BaseOperator):
+class FivetranWebhookOperator(FivetranTask, BaseOperator):
     """Makes the webhook that points at this Airflow be as described, or not be there.
 
     It is found by its address and its scope, so the task may run as often as it likes; each run activates a webhook
@@ -75,30 +76,22 @@ class FivetranWebhookOperator(BaseOperator):
         for name in ("group_id", "url"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
-        check_text("fivetran_conn_id", self.fivetran_conn_id)
+        self._check_way_to_fivetran()
         if not isinstance(self.events, list | tuple) or not self.events:
             raise ValueError(
                 f"events is {self.events!r}; allowed is a list of names of events, such as ['sync_end']"
             )
         for event in self.events:
             check_choice("an event", event, WebhookEvent)
-        check_attempts(self.fivetran_retry_limit)
-        check_delay(self.fivetran_retry_delay)
+        self._expect(self.template_fields)
 
     def execute(self, context: Context) -> str | None:  # noqa: ARG002 - Airflow's signature
         """Look what there is, and do what is missing."""
-        from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
         from airflow_provider_fivetran.webhook_setup import WebhookSetup  # noqa: PLC0415
 
-        with (
-            failing_at_once_when_pointless(),
-            FivetranHook(
-                self.fivetran_conn_id,
-                fivetran_retry_limit=self.fivetran_retry_limit,
-                fivetran_retry_delay=self.fivetran_retry_delay,
-            ) as hook,
-        ):
+        with failing_at_once_when_pointless(), self._hook() as hook:
+            self._check_found()
             setup = WebhookSetup(hook, url=self.url, group_id=self.group_id)
             if self.state == "present":
                 webhook, deed = setup.ensure(self.events)

@@ -14,6 +14,7 @@ from airflow_provider_fivetran.core import ensuring
 from airflow_provider_fivetran.core.setups import ConnectCard
 from airflow_provider_fivetran.exceptions import (
     FivetranApiError,
+    FivetranArgumentMissing,
     FivetranLookupError,
     FivetranNotAsDescribed,
     FivetranSetupTestFailed,
@@ -645,18 +646,31 @@ class TestMistakes:
         assert "pA55" not in str(raised.value)
 
     @pytest.mark.parametrize("native", [False, True])
-    @pytest.mark.parametrize("name", ["connector_name", "group_id", "config", "secrets"])
-    def test_a_template_that_finds_nothing_makes_nothing(self, blocking, name, native):
+    @pytest.mark.parametrize("found", [None, ""])
+    @pytest.mark.parametrize(
+        ("given", "where"),
+        [
+            ({"connector_name": "{{ wanted }}"}, "connector_name"),
+            ({"group_id": "{{ wanted }}"}, "group_id"),
+            ({"config": {**POSTGRES["config"], "host": "{{ wanted }}"}}, "config.host"),
+            ({"config": {**POSTGRES["config"], "hosts": ["a", "{{ wanted }}"]}}, "config.hosts.1"),
+            ({"secrets": {"config.password": ("{{ wanted }}", "password")}}, "secrets.config.password.0"),
+            ({"settings": {"data_delay_sensitivity": "{{ wanted }}"}}, "settings.data_delay_sensitivity"),
+        ],
+    )
+    def test_a_template_that_finds_nothing_makes_nothing(self, blocking, given, where, found, native):
         with DAG("d", schedule=None, render_template_as_native_obj=native) as dag:
             task = FivetranConnectionOperator(
                 task_id="task",
                 fivetran_conn_id=blocking.conn_id,
-                **{"connector_name": "shop", "group_id": GROUP, **POSTGRES},
+                **{"connector_name": "shop", "group_id": GROUP, **POSTGRES} | given,
             )
-        setattr(task, name, "{{ wanted }}")
-        task.render_template_fields({"wanted": None}, dag.get_template_env())
-        with pytest.raises(ValueError, match=f"{name}: did the template"):
+        task.render_template_fields({"wanted": found}, dag.get_template_env())
+        with pytest.raises(
+            AirflowFailException, match=f"{re.escape(where)} is .*: did its template"
+        ) as failed:
             execute(task, {"ti": TaskInstance()})
+        assert isinstance(failed.value.__cause__, FivetranArgumentMissing)
         assert not blocking.heard
 
     @pytest.mark.parametrize(

@@ -197,6 +197,7 @@ LIGHT = {
     "airflow_provider_fivetran.core.policies",
     "airflow_provider_fivetran.core.sync_schedule",
     "airflow_provider_fivetran.core.schema_description",
+    "airflow_provider_fivetran.fivetran_task",
     "airflow_provider_fivetran.freshness_task",
     "airflow_provider_fivetran.key_stores",
     "airflow_provider_fivetran.links",

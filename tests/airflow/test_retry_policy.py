@@ -42,6 +42,7 @@ FAIL = {
     "FivetranConnectionDeleted",
     "FivetranConnectionPaused",
     "FivetranForbidden",
+    "FivetranArgumentMissing",
     "FivetranLookupError",
     "FivetranNeedsAttention",
     "FivetranNotAsDescribed",

@@ -284,7 +284,7 @@ class TestArguments:
             return task
 
         story = shop.tell(Story(shop), render)
-        assert isinstance(story.error, ValueError)
+        assert isinstance(story.error, ValueError | AirflowFailException)
         assert story.requests == []
 
 

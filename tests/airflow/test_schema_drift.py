@@ -11,7 +11,12 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_fivetran.assets import IS_AIRFLOW_2
-from airflow_provider_fivetran.exceptions import FivetranNotFound, FivetranSchemaDrift, FivetranServerError
+from airflow_provider_fivetran.exceptions import (
+    FivetranArgumentMissing,
+    FivetranNotFound,
+    FivetranSchemaDrift,
+    FivetranServerError,
+)
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranSchemaDriftOperator
 from airflow_provider_fivetran.simulator import Fault
@@ -270,7 +275,7 @@ class TestFromADescription:
             return task
 
         story = shop.tell(Story(shop), render)
-        assert isinstance(story.error, ValueError)
+        assert isinstance(story.cause, FivetranArgumentMissing)
         assert f"{name} is None" in str(story.error)
         assert story.requests == []
 

@@ -265,6 +265,19 @@ class TestOperator:
         assert [word in log for word in ("was created", "was changed", "was removed")] == [True] * 3
         assert [secret in log for secret in (OLD, NEW)] == [False, False]
 
+    @pytest.mark.parametrize("state", ["present", "absent"])
+    @pytest.mark.parametrize("name", ["group_id", "url"])
+    @pytest.mark.parametrize("found", [None, "", "None"])
+    def test_a_template_that_finds_nothing_never_means_the_account(
+        self, blocking, receiver, state, name, found
+    ):
+        given = {"url": receiver.url, "group_id": "group"} | {name: "{{ wanted }}"}
+        task = FivetranWebhookOperator(task_id="t", fivetran_conn_id=blocking.conn_id, state=state, **given)
+        setattr(task, name, found)
+        with pytest.raises(AirflowFailException, match=f"{name} is .*: did its template"):
+            task.execute({})
+        assert not blocking.heard
+
     @has_receiver
     def test_by_default_it_leads_to_this_airflow(self, blocking, receiver, monkeypatch):
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", receiver.url)
