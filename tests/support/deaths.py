@@ -75,10 +75,16 @@ class Nursery:
         self._process.wait()
 
 
-@cache
+_MAKING = threading.Lock()
+
+
 def nursery() -> Nursery:
-    """The one of this test run."""
-    return Nursery()
+    """The one of this test run, also where stories that are told at once ask for it."""
+    with _MAKING:
+        return _nursery()
+
+
+_nursery = cache(Nursery)
 
 
 def nurse(ready: str) -> None:
