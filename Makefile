@@ -40,10 +40,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[demo]' --group dev
 	@touch $@
 
+# In several processes, each file in one of them; tests/conftest.py decides how many, and what begins first.
+SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
 test: format-check lint types imports $(STAMP)  ## what CI runs: format, lint, types, import rules, all tests, the example DAGs
-	$(BIN)/pytest tests/core --cov=airflow_provider_fivetran/core
-	$(BIN)/pytest --ignore=tests/core
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/core --cov=airflow_provider_fivetran/core
+	$(BIN)/pytest $(SIDE_BY_SIDE) --ignore=tests/core
 
 .PHONY: check
 check: test  ## the same as `make test`
@@ -59,7 +62,7 @@ unit-postgres: $(STAMP)  ## some of the tests with a PostgreSQL below Airflow; A
 
 .PHONY: coverage
 coverage: $(STAMP)  ## all tests, and which lines of the package they reach; twice as slow as without
-	$(BIN)/pytest --cov
+	$(BIN)/pytest $(SIDE_BY_SIDE) --cov
 
 .PHONY: chaos
 chaos: $(STAMP)  ## many tasks in bad weather, minutes long; ARGS="--seed 7 --storms 20 --tasks 100 --disturbed 0.3"

@@ -19,6 +19,30 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.simulator import Simulator
 
 
+# Workers of pytest-xdist for each processor: most tests wait for a simulated sync, and not for the processor.
+WORKERS_PER_PROCESSOR = 3
+MOST_WORKERS = 12  # each imports Airflow anew
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Say how many workers ``-n auto`` means, unless ``PYTEST_XDIST_AUTO_NUM_WORKERS`` does."""
+    if wanted := os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return int(wanted)
+    return min(WORKERS_PER_PROCESSOR * (os.cpu_count() or 1), MOST_WORKERS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let a worker begin with the files whose tests have a long time limit of their own, since they take longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_seconds_allowed, reverse=True)
+
+
+def _seconds_allowed(item: pytest.Item) -> int:
+    own = item.get_closest_marker("timeout")
+    return own.args[0] if own else 0
+
+
 class NetworkForbiddenError(RuntimeError):
     """A test tried to leave this machine."""
 

@@ -22,6 +22,7 @@ UV = shlex.split(os.environ.get("UV", "uv"))
 PYTEST = [
     *("-m", "pytest", "tests", "-m", "not newest", "-p", "no:cacheprovider"),
     *("--ignore", "tests/test_example_dags.py", "--no-header"),
+    *("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"),  # as `make test`
 ]
 
 

@@ -87,6 +87,7 @@ newest = pytest.mark.newest
 
 # Whole runs go through Airflow, Cosmos and dbt, whose own warnings are not ours to mend.
 pytestmark = [
+    pytest.mark.timeout(200),  # a long one, so that this file is among the first to begin
     pytest.mark.filterwarnings("default"),
     pytest.mark.filterwarnings("error:::airflow_provider_fivetran"),
 ]

@@ -348,7 +348,15 @@ def test_an_answer_that_is_lost_starts_no_second_sync(fivetran, blocking):
     assert "warning: c: the answer to the trigger was lost" in said.err
 
 
-def test_ctrl_c_leaves_the_sync_running(blocking):
+@pytest.fixture
+def interruptible():
+    """Let a child end at Ctrl-C; a shell that runs these tests in the background has all its children ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_leaves_the_sync_running(blocking, interruptible):
     blocking.add(SyncPlan(duration=60))
     command = [*PYTHON, "-m", "airflow", "fivetran", "sync", ID, "--conn-id", blocking.conn_id]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

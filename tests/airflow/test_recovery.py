@@ -61,8 +61,8 @@ CASES = {
         },
         connection={"paused": True},
     ),
-    "attach": Case(
-        is_running=True, plans=(SyncPlan(duration=2),), ends=(), ends_anew=("COMPLETED",), retried_late=False
+    "attach": Case(  # the sync has to run still when the task looks, which on a busy machine is seconds later
+        is_running=True, plans=(SyncPlan(duration=4),), ends=(), ends_anew=("COMPLETED",), retried_late=False
     ),
     "restart": Case((ENDLESS, SHORT), {"when_running": "restart"}, is_running=True),
     "queue": Case((SHORT, SHORT), {"when_running": "queue"}, is_running=True),

@@ -17,6 +17,7 @@ DAGS_FOLDER = HOME / "dags"
 SETTINGS = {
     "AIRFLOW_HOME": str(HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS_FOLDER),
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # a busy machine takes more than 30 seconds to import dbt
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     # `make unit-postgres` names another one, for what hangs on how a database locks.

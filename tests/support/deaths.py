@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from stories import Way
 
-# Seconds that a visit may take before it counts as stuck.
-LONGEST_VISIT = 40
+# Seconds that a visit, and an import of Airflow, may take before it counts as stuck.
+LONGEST_VISIT, LONGEST_IMPORT = 40, 120
 VISIT, XCOMS, STORE, OUTCOME, EXIT = "visit.pickle", "xcoms.json", "store.json", "outcome.pickle", "exit"
 
 
@@ -56,7 +56,7 @@ class Nursery:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
             atexit.register(self._end)
-            eventually(ready.exists, seconds=LONGEST_VISIT)
+            eventually(ready.exists, seconds=LONGEST_IMPORT)
 
     def run(self, folder: Path) -> int:
         """Let a process carry out the visit in this folder; its exit code, or the signal that killed it, negative."""
@@ -75,10 +75,16 @@ class Nursery:
         self._process.wait()
 
 
-@cache
+_MAKING = threading.Lock()
+
+
 def nursery() -> Nursery:
-    """The one of this test run."""
-    return Nursery()
+    """The one of this test run, also where stories that are told at once ask for it."""
+    with _MAKING:
+        return _nursery()
+
+
+_nursery = cache(Nursery)
 
 
 def nurse(ready: str) -> None:
