@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # Workers of pytest-xdist for each processor: most tests wait for a simulated sync, and not for the processor.
-WORKERS_PER_PROCESSOR = 3
+WORKERS_PER_PROCESSOR = 2
 MOST_WORKERS = 12  # each imports Airflow anew
 
 
