@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_fivetran.core.errors import FivetranNeedsAttention, FivetranNotFresh
+from airflow_provider_fivetran.core.lines import connections, in_lines
 from airflow_provider_fivetran.core.moments import in_words
 
 if TYPE_CHECKING:
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["error_of", "remarks_of", "summary_of", "what_is_wrong"]
 
-# Characters. Airflow shows an error text in one piece; logs and pagers cut longer ones off.
-MOST_IN_LINES = 6000
+# Characters.
 MOST_IN_ALL = 8000
 LONGEST_NAME = 100
 
@@ -37,14 +37,16 @@ def summary_of(report: FreshnessReport) -> str:
     counts = ", ".join(
         f"{count} {state.replace('_', ' ')}" for state, count in report.counts.items() if count
     )
-    return f"{_connections(len(report.findings))}: {counts or 'none'}; fresh is what ended well {_demand(report)}"
+    return (
+        f"{connections(len(report.findings))}: {counts or 'none'}; fresh is what ended well {_demand(report)}"
+    )
 
 
 def what_is_wrong(report: FreshnessReport) -> str:
     """Each connection that is not as demanded, the most important first: why, since when, and where to look."""
     failures = report.failures
     head = (
-        f"{len(failures)} of {_connections(len(report.findings))} "
+        f"{len(failures)} of {connections(len(report.findings))} "
         f"{'is' if len(failures) == 1 else 'are'} not as demanded; each should have ended well {_demand(report)}:"
     )
     return _listed(head, failures, report.checked_at)
@@ -64,18 +66,15 @@ def remarks_of(report: FreshnessReport) -> str:
     found = [f for f in report.findings if not f.is_failure and f.state != "fresh"]
     if not found:
         return ""
-    return _listed(f"As demanded, but not healthy: {_connections(len(found))}:", found, report.checked_at)
+    return _listed(f"As demanded, but not healthy: {connections(len(found))}:", found, report.checked_at)
 
 
 def _listed(head: str, findings: Sequence[Finding], now: datetime) -> str:
-    lines, length, rest = [head], len(head), list(findings)
-    while rest and (length < MOST_IN_LINES or len(lines) == 1):
-        line = f"- {_described(rest.pop(0), now)}"
-        length += len(line) + 1
-        lines.append(line)
-    if rest:
-        lines.append(_named(rest, MOST_IN_ALL - length))
-    return "\n".join(lines)
+    return in_lines(
+        head,
+        [_described(finding, now) for finding in findings],
+        rest=lambda shown, length: _named(findings[shown:], MOST_IN_ALL - length),
+    )
 
 
 def _named(findings: Sequence[Finding], room: int) -> str:
@@ -89,7 +88,7 @@ def _named(findings: Sequence[Finding], room: int) -> str:
         names.append(name)
     left = len(findings) - len(names)
     more = f"{' and' if names else ''} {left} that do not fit here" if left else ""
-    return f"- and {len(findings)} more: {', '.join(names)}{more}; the XCom fivetran_freshness has all"
+    return f"and {len(findings)} more: {', '.join(names)}{more}; the XCom fivetran_freshness has all"
 
 
 def _described(finding: Finding, now: datetime) -> str:
@@ -118,10 +117,6 @@ def _until(finding: Finding) -> str:
 
 def _is_later(moment: datetime | None, other: datetime | None) -> bool:
     return moment is not None and (other is None or moment > other)
-
-
-def _connections(count: int) -> str:
-    return f"{count} Fivetran connection{'' if count == 1 else 's'}"
 
 
 def _demand(report: FreshnessReport) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran.core.errors import FivetranSyncsFailed, FivetranSyncsNeedAttention
+from airflow_provider_fivetran.core.lines import connections, in_lines
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import read_moment
 from airflow_provider_fivetran.core.verdicts import SyncRecord
@@ -27,7 +28,6 @@ _OPEN = frozenset({WAITING, RUNNING})
 _GOOD = frozenset({"succeeded", "fresh"})
 # Characters. The results of a thousand connections must fit into an XCom, and an error into what people read.
 LONGEST_REASON = 300
-MOST_IN_LINES = 6000
 MOST_NAMES = 100
 
 
@@ -149,26 +149,25 @@ def as_xcom(results: Sequence[Result]) -> dict[str, Any]:
 def summary_of(results: Sequence[Result]) -> str:
     """How many have which status, in one line."""
     counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts_of(results).items())
-    return f"{_connections(len(results))}: {counts or 'none'}"
+    return f"{connections(len(results))}: {counts or 'none'}"
 
 
 def what_failed(results: Sequence[Result]) -> str:
     """Each connection whose sync did not end well, why, and where to look: one text of bounded length."""
     failures = [result for result in results if result.is_failure]
-    lines = [f"{len(failures)} of {_connections(len(results))} did not sync well:"]
-    length, rest = len(lines[0]), list(failures)
-    while rest and (length < MOST_IN_LINES or len(lines) == 1):
-        each = rest.pop(0)
-        why = f": {each.reason}" if each.reason else ""
-        line = f"- {each.connection_id} {each.status.replace('_', ' ')}{why} {each.link}"
-        length += len(line) + 1
-        lines.append(line)
-    if rest:
-        names = ", ".join(each.connection_id for each in rest[:MOST_NAMES])
-        more = ", ..." if len(rest) > MOST_NAMES else ""
-        lines.append(f"- and {len(rest)} more: {names}{more}; the XCom fivetran_syncs has all")
-    return "\n".join(lines)
+    return in_lines(
+        f"{len(failures)} of {connections(len(results))} did not sync well:",
+        [_told(each) for each in failures],
+        rest=lambda shown, _: _named(failures[shown:]),
+    )
 
 
-def _connections(count: int) -> str:
-    return f"{count} Fivetran connection{'' if count == 1 else 's'}"
+def _told(result: Result) -> str:
+    why = f": {result.reason}" if result.reason else ""
+    return f"{result.connection_id} {result.status.replace('_', ' ')}{why} {result.link}"
+
+
+def _named(results: Sequence[Result]) -> str:
+    names = ", ".join(each.connection_id for each in results[:MOST_NAMES])
+    more = ", ..." if len(results) > MOST_NAMES else ""
+    return f"and {len(results)} more: {names}{more}; the XCom fivetran_syncs has all"

@@ -23,13 +23,11 @@ if TYPE_CHECKING:
         SchemaDescription,
     )
 
-__all__ = ["Difference", "Kind", "body_of", "differences", "in_lines", "without_others"]
+__all__ = ["Difference", "Kind", "body_of", "differences", "without_others"]
 
 Kind: TypeAlias = Literal["changed", "missing", "new"]
 Part: TypeAlias = Literal["connection", "schema", "table", "column"]
 
-# Characters. Airflow shows an error text in one piece; logs and pagers cut longer ones off.
-MOST_IN_LINES = 6000
 # Of so many names that are missing in one place it is said what may be meant.
 MOST_HINTS = 20
 
@@ -276,14 +274,3 @@ def _entry(place: dict[str, Any], kind: str, name: str, *, enabled: bool) -> dic
     entry: dict[str, Any] = place.setdefault(kind, {}).setdefault(name, {})
     entry.setdefault("enabled", enabled)
     return entry
-
-
-def in_lines(head: str, texts: Sequence[str]) -> str:
-    """One text of bounded length: a line for each, and how many more there are."""
-    lines, room = [head], MOST_IN_LINES
-    for number, text in enumerate(texts):
-        room -= len(text)
-        if room < 0 and number:
-            return "\n".join([*lines, f"- and {len(texts) - number} more"])
-        lines.append(f"- {text}")
-    return "\n".join(lines)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran.core.errors import FivetranSchemaDrift
+from airflow_provider_fivetran.core.lines import in_lines
 from airflow_provider_fivetran.core.models import dashboard_link
-from airflow_provider_fivetran.core.schema_differences import differences, in_lines
+from airflow_provider_fivetran.core.schema_differences import differences
 from airflow_provider_fivetran.core.schema_reading import (
     RELOAD_TIMEOUT,
     read_config,

@@ -13,11 +13,11 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnauthorized,
     FivetranWrongDescription,
 )
+from airflow_provider_fivetran.core.lines import in_lines
 from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.schema_differences import (
     body_of,
     differences,
-    in_lines,
     without_others,
 )
 from airflow_provider_fivetran.core.schema_endpoints import change_schema_config, prepare_schema_config
