@@ -22,7 +22,7 @@ from airflow_provider_fivetran.core.schema_ensuring import SchemaOrder, ensure_s
 from airflow_provider_fivetran.core.schema_reading import RELOAD_TIMEOUT, reload_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
     from typing import Any
 
@@ -186,11 +186,13 @@ class SchemaCalls:
         when_no_schema: WhenNoSchema = "reload",
         reload: bool = False,
         reload_timeout: float | timedelta = RELOAD_TIMEOUT,
+        tell: Callable[[SchemaChanges], None] = lambda _changes: None,
     ) -> SchemaChanges:
         """Make the schema configuration of a connection be as described, changing only what differs.
 
         The arguments are those of :class:`~airflow_provider_fivetran.operators.FivetranSchemaOperator`.
 
+        :param tell: is called with what differs, before an error is made of it.
         :return: what differed, and whether it was changed.
         :raises ValueError: the description, a policy or a duration is none.
         :raises FivetranWrongDescription: something described does not exist, or Fivetran does not let it be so.
@@ -212,7 +214,11 @@ class SchemaCalls:
             reload=reload,
             reload_timeout=span_of("reload_timeout", reload_timeout) or RELOAD_TIMEOUT,
         )
-        return self.carry_out(ensure_schema(order, utcnow))
+        changes = self.carry_out(ensure_schema(order, utcnow))
+        tell(changes)
+        if changes.failure is not None:
+            raise changes.failure
+        return changes
 
     def check_schema_drift(
         self,

@@ -58,8 +58,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Unpack
 
-    from airflow_provider_fivetran.core.schema_ensuring import SchemaChanges
-
 __all__ = [
     "FivetranApiError",
     "FivetranArgumentMissing",
@@ -386,18 +384,9 @@ class FivetranWrongDescription(FivetranError):
 
 
 class FivetranNotAsDescribed(FivetranError):
-    """Something is not as described, and the task must not change it, or Fivetran did not let it be changed.
-
-    :ivar changes: of a schema configuration: what is not.
-    """
+    """Something is not as described, and the task must not change it, or Fivetran did not let it be changed."""
 
     permanent = True
-
-    def __init__(
-        self, message: str = "", *, changes: SchemaChanges | None = None, **facts: Unpack[Facts]
-    ) -> None:
-        super().__init__(message, **facts)
-        self.changes = changes
 
 
 class FivetranSetupTestFailed(FivetranError):

@@ -79,6 +79,8 @@ class SchemaChanges:
     """Whether they were changed; otherwise they were only shown, or there are none."""
     is_prepared: bool = False
     """Fivetran has no schema yet, and was given the whole description to apply when it reads one."""
+    failure: FivetranNotAsDescribed | None = None
+    """They are not to be changed, or Fivetran did not change them."""
 
     def to_json(self) -> dict[str, Any]:
         """Write it as plain JSON, as it stands in the XCom ``fivetran_schema_changes``."""
@@ -100,7 +102,6 @@ def ensure_schema(order: SchemaOrder, clock: Clock) -> Procedure[SchemaChanges]:
 
     :raises FivetranWrongDescription: something that is described does not exist, or Fivetran does not let it be so.
         Nothing was changed.
-    :raises FivetranNotAsDescribed: something differs and is not to be changed, or was not changed by Fivetran.
     :raises FivetranNotFound: Fivetran has not read the schema of the source yet, and is not to.
     :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached, or could not stop the sync
         that runs, for two minutes.
@@ -125,14 +126,17 @@ def ensure_schema(order: SchemaOrder, clock: Clock) -> Procedure[SchemaChanges]:
     head = f"{order.connection_id}: the schema configuration is not as described in {_count(wanted)}:"
     told = in_lines(head, [difference.in_words() for difference in wanted])
     if order.when_different == "fail":
-        raise _not_as_described(order, told, wanted)
+        return _not_as_described(order, told, wanted)
     yield Note(told)
     if order.when_different == "show":
         yield Note(f"{order.connection_id}: nothing was changed, for when_different is 'show'")
         return SchemaChanges(connection_id=order.connection_id, differences=wanted)
     change = change_schema_config(order.connection_id, body_of(config, wanted))
     answer = yield from ask_patiently(change, clock, patience=PATIENCE)
-    yield from _confirm(order, wanted, answer.value, clock)
+    left = yield from _not_taken(order, wanted, answer.value, clock)
+    if left:
+        head = f"{order.connection_id}: Fivetran took the changes of the schema configuration, and yet:"
+        return _not_as_described(order, in_lines(head, [one.in_words() for one in left]), left)
     yield Note(f"{order.connection_id}: changed the schema configuration in {_count(wanted)}")
     return SchemaChanges(connection_id=order.connection_id, differences=wanted, is_changed=True)
 
@@ -229,26 +233,19 @@ def _in_disabled_schemas(config: SchemaConfig, description: SchemaDescription) -
                     yield f"the table {table!r}, for its schema {name!r} is not enabled"
 
 
-def _confirm(
+def _not_taken(
     order: SchemaOrder, wanted: Sequence[Difference], config: SchemaConfig, clock: Clock
-) -> Procedure[None]:
-    """Look whether what was changed is so now.
-
-    :raises FivetranNotAsDescribed: something is not, although Fivetran took the request.
-    """
+) -> Procedure[Sequence[Difference]]:
+    """Look whether what was changed is so now; what is not, although Fivetran took the request."""
     left: list[Difference] = []
     for look in range(LOOKS_AFTERWARDS + 1):
         if look:
             yield Pause(clock() + BETWEEN_LOOKS)
             config = yield from read_config(order.connection_id, clock)
-        left = [] if not config.is_given else _left(order, wanted, config)
-        if config.is_given and not left:
-            return
-    told = in_lines(
-        f"{order.connection_id}: Fivetran took the changes of the schema configuration, and yet:",
-        [one.in_words() for one in left],
-    )
-    raise _not_as_described(order, told, left)
+        left = _left(order, wanted, config) if config.is_given else list(wanted)
+        if not left:
+            break
+    return left
 
 
 def _left(order: SchemaOrder, wanted: Sequence[Difference], config: SchemaConfig) -> list[Difference]:
@@ -265,10 +262,8 @@ def _count(wanted: Sequence[Difference]) -> str:
     return f"{len(wanted)} place{'' if len(wanted) == 1 else 's'}"
 
 
-def _not_as_described(order: SchemaOrder, text: str, left: Sequence[Difference]) -> FivetranNotAsDescribed:
-    return FivetranNotAsDescribed(
-        f"{text}\n{order.link}",
-        connection_id=order.connection_id,
-        link=order.link,
-        changes=SchemaChanges(connection_id=order.connection_id, differences=tuple(left)),
+def _not_as_described(order: SchemaOrder, text: str, left: Sequence[Difference]) -> SchemaChanges:
+    failure = FivetranNotAsDescribed(
+        f"{text}\n{order.link}", connection_id=order.connection_id, link=order.link
     )
+    return SchemaChanges(connection_id=order.connection_id, differences=tuple(left), failure=failure)

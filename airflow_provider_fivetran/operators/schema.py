@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fivetran.core.schema_ensuring import SchemaChanges
-    from airflow_provider_fivetran.hooks import FivetranHook
 
 __all__ = ["CHANGES_XCOM", "FivetranSchemaOperator"]
 
@@ -117,34 +116,23 @@ class FivetranSchemaOperator(SchemaTask, BaseOperator):
 
     def execute(self, context: Context) -> int:
         """Look what there is, and change what differs."""
-        from airflow_provider_fivetran.core.errors import FivetranNotAsDescribed  # noqa: PLC0415
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
+
+        def tell(changes: SchemaChanges) -> None:
+            context["ti"].xcom_push(key=CHANGES_XCOM, value=changes.to_json())
 
         with failing_at_once_when_pointless(), self._hook() as hook:
             self._check_found()
-            connection_id = self._find(context, hook)
-            try:
-                changes = self._ensure(hook, connection_id)
-            except FivetranNotAsDescribed as error:
-                if error.changes is not None:
-                    self._push(context, error.changes)
-                raise
-        self._push(context, changes)
+            changes = hook.ensure_schema_config(
+                self._find(context, hook),
+                self.schemas,
+                schema_change_handling=self.schema_change_handling,  # type: ignore[arg-type]  # checked there
+                others=self.others,
+                when_different=self.when_different,
+                when_missing=self.when_missing,
+                when_no_schema=self.when_no_schema,
+                reload=self.reload,
+                reload_timeout=self.reload_timeout,
+                tell=tell,
+            )
         return len(changes.differences)
-
-    def _ensure(self, hook: FivetranHook, connection_id: str) -> SchemaChanges:
-        return hook.ensure_schema_config(
-            connection_id,
-            self.schemas,
-            schema_change_handling=self.schema_change_handling,  # type: ignore[arg-type]  # checked there
-            others=self.others,
-            when_different=self.when_different,
-            when_missing=self.when_missing,
-            when_no_schema=self.when_no_schema,
-            reload=self.reload,
-            reload_timeout=self.reload_timeout,
-        )
-
-    @staticmethod
-    def _push(context: Context, changes: SchemaChanges) -> None:
-        context["ti"].xcom_push(key=CHANGES_XCOM, value=changes.to_json())

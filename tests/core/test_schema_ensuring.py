@@ -39,7 +39,10 @@ CHANGE = "PATCH c/schemas " + json.dumps(
 
 def ensure(fivetran, schemas=NO_LOGS, handling=None, **policies):
     order = SchemaOrder(connection_id="c", description=read_description(schemas, handling), **policies)
-    return fivetran.drive(ensure_schema(order, fivetran.clock))
+    changes = fivetran.drive(ensure_schema(order, fivetran.clock))
+    if changes.failure is not None:
+        raise changes.failure
+    return changes
 
 
 def test_what_differs_is_changed_in_one_request_whose_answer_is_looked_at():
