@@ -143,6 +143,10 @@ types: $(STAMP)  ## mypy, strict
 imports: $(STAMP)  ## who may import whom
 	$(BIN)/lint-imports --no-cache
 
+.PHONY: hook-page
+hook-page: $(STAMP)  ## write docs/hook.md anew, from what the hook's methods say of themselves
+	@exec $(BIN)/python tests/support/hook_page.py
+
 .PHONY: matrix
 matrix: $(STAMP)  ## the tests on every supported line of Airflow, each in its own environment
 	@UV="$(UV)" $(BIN)/python tests/matrix.py $(AIRFLOW_OLDER) $(AIRFLOW_NEWEST)
