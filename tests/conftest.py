@@ -24,6 +24,7 @@ WORKERS_PER_PROCESSOR = 2
 MOST_WORKERS = 12  # each imports Airflow anew
 
 
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
 def pytest_xdist_auto_num_workers() -> int:
     """Say how many workers ``-n auto`` means, unless ``PYTEST_XDIST_AUTO_NUM_WORKERS`` does."""
     if wanted := os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
