@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from airflow_provider_fivetran.migrate.peers import OURS
+from airflow_provider_fivetran.migrate.peers import CLASSES, OURS
 
 if TYPE_CHECKING:
     from airflow_provider_fivetran.migrate.names import Names
@@ -46,10 +46,16 @@ class Elsewhere(cst.CSTVisitor):
             return True
         return None if answers - {False} or name in self.keys else False
 
+    def default_args(self) -> list[tuple[str, cst.CSTNode]]:
+        """What ``default_args`` have, so far as it is written out."""
+        return [item for value in self._default_args for item in _keys_of(self._value(value))[0].items()]
+
+    def _value(self, value: cst.BaseExpression) -> cst.BaseExpression:
+        """What was assigned to a name."""
+        return self._assigned.get(value.value, value) if isinstance(value, cst.Name) else value
+
     def _has(self, value: cst.BaseExpression, name: str) -> bool | None:
-        if isinstance(value, cst.Name):
-            value = self._assigned.get(value.value, value)
-        keys, all_known = _keys_of(value)
+        keys, all_known = _keys_of(self._value(value))
         return True if name in keys else False if all_known else None
 
 
@@ -69,7 +75,7 @@ def _keys_of(value: cst.BaseExpression) -> tuple[dict[str, cst.CSTNode], bool]:
 
 
 def rewrite_calls(source: Source, names: Names) -> list[tuple[cst.Call, OperatorOrSo]]:
-    """Rewrite arguments, and remark on those that a person has to look at.
+    """Rewrite arguments, those of our own classes too, and remark on those that a person has to look at.
 
     :return: the calls that make an operator, a sensor or a hook.
     """
@@ -82,13 +88,17 @@ def rewrite_calls(source: Source, names: Names) -> list[tuple[cst.Call, Operator
         found = [known for known, rest in names.classes_of(call.func) if rest in {"", "partial"}]
         if not found:
             continue
-        if any(known != found[0] for known in found):
+        known = found[0]
+        if any(other != known for other in found):
             source.remark(
-                call, "it depends on what is installed which provider this is of: its arguments are left"
+                call,
+                "which provider this was written for depended on what was installed: its defaults differ from those "
+                "of both, and are left to you",
+                once=True,
             )
-            continue
-        made.append((call, found[0]))
-        _Rewriting(source, elsewhere, call, found[0]).rewrite()
+            known = CLASSES[known.here]
+        made.append((call, known))
+        _Rewriting(source, elsewhere, call, known).rewrite()
     _remark_on_default_args(source, elsewhere, [known for _call, known in made])
     return made
 
@@ -117,7 +127,7 @@ class _Rewriting:
         for name, why in self._known.gone.items():
             arg = self._argument(name)
             if arg is not None:
-                self._source.remark(arg, f"{name} {why}")
+                self._source.remark(arg, f"{self._name}: {name} {why}")
         if self._known.kind == "hook" and len([arg for arg in self._call.args if _is_positional(arg)]) > 1:
             self._source.remark(
                 self._call, f"{self._name} takes only fivetran_conn_id by position; name the rest"
@@ -150,7 +160,9 @@ class _Rewriting:
         keyword = self._given[old].keyword
         assert keyword is not None  # noqa: S101  # or else it would not have been found
         if new in self._given:
-            self._source.remark(keyword, f"{old} is called {new} here, which is given too: keep one of them")
+            self._source.remark(
+                keyword, f"{old} is called {new} in this provider, and both are given: keep one of them"
+            )
         else:
             self._source.replace(keyword, new)
 
@@ -173,8 +185,9 @@ class _Rewriting:
             return not given
         self._source.remark(
             self._call,
-            f'{self._name} took the Airflow connection "fivetran" by default, and here takes "fivetran_default": '
-            "if fivetran_conn_id does not come with default_args or **, give it",
+            f'{self._name}: the Airflow connection was "fivetran" by default, and is "fivetran_default" in this '
+            'provider: give fivetran_conn_id="fivetran", unless default_args or ** give one',
+            once=True,
         )
         return False
 
@@ -208,10 +221,15 @@ class _Rewriting:
 
     def _remark(self) -> None:
         if self._known.remark and "wait_for_completion" not in self._given:
-            self._source.remark(self._call, f"{self._name}: {self._known.remark}")
+            self._source.remark(self._call, f"{self._name}: {self._known.remark}", once=True)
         choices = self._known.one_of
-        if choices and not any(self._argument(name) or name in self._elsewhere.keys for name in choices):
-            self._source.remark(self._call, f"{self._name}: {self._unconfirmed()}")
+        # What ** gives cannot be read here, and may well be what a call of ours seems to lack.
+        is_judged = self._is_complete or not self._known.is_ours
+        is_given = any(self._argument(name) or name in self._elsewhere.keys for name in choices)
+        if choices and is_judged and not is_given:
+            self._source.remark(
+                self._call, f"{self._name}: {self._unconfirmed()}", once=not self._is_complete
+            )
         different = [
             f"{name}={value}"
             for name, value in self._known.kept_with.items()
@@ -219,20 +237,29 @@ class _Rewriting:
         ]
         if not different:
             return
-        text = f"{self._name}: other defaults here, on purpose; as before it is with {', '.join(different)}"
+        text = f"{self._name}: this provider has other defaults, on purpose; to keep the old ones add "
+        text += ", ".join(different)
         if "deferrable=True" in different:
-            text += " (deferrable follows [operators] default_deferrable here; off, the wait holds a worker's slot"
-            text += " and one of its pool)" if "pool" in self._given else ")"
+            text += (
+                " (without it, deferrable follows [operators] default_deferrable; where that is off, the wait"
+            )
+            text += (
+                " holds a worker's slot and one of its pool)"
+                if "pool" in self._given
+                else " holds a worker's slot)"
+            )
         waits = self._known.kind == "operator" and "wait_for_completion" not in self._known.added
         if waits and self._argument("timeout") is None:
-            text += "; and unless timeout says otherwise a wait ends after 24 hours"
-        self._source.remark(self._call, text)
+            text += (
+                "; a wait ends after 24 hours (7 days for a historical sync) unless timeout says otherwise"
+            )
+        self._source.remark(self._call, text, once=True)
 
     def _unconfirmed(self) -> str:
         called = self._argument("connector_id") or self._argument("connector_name")
         value = self._source.code(called.value) if called else "what connector_id is"
         return (
-            "without a scope it loads everything in the connection anew, which here has to be confirmed: if that "
+            "without scope it loads everything in the connection anew, which this provider wants confirmed: if that "
             f"is meant, add confirm={value}"
         )
 
@@ -242,10 +269,12 @@ def _is_positional(arg: cst.Arg) -> bool:
 
 
 def _remark_on_default_args(source: Source, elsewhere: Elsewhere, made: list[OperatorOrSo]) -> None:
-    """Keys of dicts are not rewritten: who gets them cannot be told for certain."""
+    """Keys of dicts are not rewritten: which task gets them cannot be told for certain."""
     renamed = {old: new for known in made if known.kind != "hook" for old, new in known.renamed.items()}
-    for old, new in renamed.items():
-        if old in elsewhere.keys:
+    for key, node in elsewhere.default_args():
+        if key in renamed:
             source.remark(
-                elsewhere.keys[old], f"if this is for a task of {OURS}, {old} is called {new} here: rename it"
+                node,
+                f"{key} is called {renamed[key]} in {OURS}, whose tasks ignore the old name in default_args: "
+                "rename it, if it is for them",
             )

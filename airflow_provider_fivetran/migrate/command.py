@@ -67,9 +67,9 @@ class Report:
     changes: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[dict[str, Any]] = field(default_factory=list)
 
-    def remark(self, file: Path, line: int, text: str) -> None:
-        """Leave something to a person."""
-        self.remarks.append({"path": str(file), "line": line, "text": text})
+    def remark(self, file: Path, line: int, text: str, *, once: bool = False) -> None:
+        """Leave something to a person; ``once``: no run after the rewriting can tell it."""
+        self.remarks.append({"path": str(file), "line": line, "text": text, "told_once": once})
 
     def as_json(self) -> str:
         """All of it for programs."""
@@ -80,7 +80,8 @@ class Report:
         lines = [change["diff"] for change in self.changes]
         places_of: dict[str, list[str]] = {}
         for found in self.remarks:
-            places_of.setdefault(found["text"], []).append(f"{found['path']}:{found['line']}")
+            text = found["text"] + (" [told once]" if found["told_once"] else "")
+            places_of.setdefault(text, []).append(f"{found['path']}:{found['line']}")
         for text, places in places_of.items():  # what is said of many places is said once
             lines += (
                 [f"{text}:\n", *(f"  {at}\n" for at in places)] if places[1:] else [f"{places[0]}: {text}\n"]
@@ -90,9 +91,11 @@ class Report:
         parts = [f"{_files(written)} rewritten"] if written else []
         parts += [f"{_files(pending)} to rewrite (with --write)"] if pending else []
         parts = parts or ["nothing to rewrite"]
-        left = len(self.remarks)
+        left, once = len(self.remarks), sum(found["told_once"] for found in self.remarks)
         parts += [f"{left} place{'s' if left != 1 else ''} left to a person"] if left else []
-        return "".join([*lines, "; ".join(parts), "\n"])
+        lines += ["; ".join(parts), "\n"]
+        lines += [f"told once: {once}; no run can tell these once the files are rewritten\n"] if once else []
+        return "".join(lines)
 
 
 def _files(number: int) -> str:
@@ -118,7 +121,7 @@ def _migrate_python(file: Path, data: bytes, report: Report, *, write: bool) -> 
     try:
         read = read_python(data)
     except ValueError as error:
-        report.remark(file, 1, f"{error}; it is left as it is")
+        report.remark(file, 1, f"{error}; left as it is")
         return
     result = rewrite(read.text)
     written = False
@@ -128,12 +131,12 @@ def _migrate_python(file: Path, data: bytes, report: Report, *, write: bool) -> 
                 replace(file, read.to_bytes(result.text))
                 written = True
             except OSError as error:
-                report.remark(file, 1, f"cannot be written: {error}")
+                report.remark(file, 1, f"cannot be written, and is left as it is: {error.strerror or error}")
         report.changes.append(
             {"path": str(file), "written": written, "diff": _difference(str(file), read.text, result.text)}
         )
     for found in result.remarks:
-        report.remark(file, found.new_line if written else found.line, found.text)
+        report.remark(file, found.new_line if written else found.line, found.text, once=found.once)
 
 
 def _difference(name: str, before: str, after: str) -> str:

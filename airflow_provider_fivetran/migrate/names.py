@@ -1,4 +1,4 @@
-"""Imports of the peers' modules and classes, and the places where these are used under whatever name.
+"""Imports of the peers' modules and classes, and the places where these or our own are used under whatever name.
 
 An import is rewritten only if everything that the file takes from it is here; otherwise it is left, with all that
 uses it, for a person to look at first.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from airflow_provider_fivetran.migrate.peers import CLASSES, MODULES, is_of_a_peer, why_gone
+from airflow_provider_fivetran.migrate.peers import CLASSES, MODULES, is_missing_here, is_of_a_peer, why_gone
 from airflow_provider_fivetran.migrate.source import chain_of, dotted_name, module_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A place where something is used that was imported from a peer."""
+    """A place where something is used that was imported from a peer, or one of our classes."""
 
     node: cst.BaseExpression
     dotted: tuple[str, ...]
@@ -49,31 +49,36 @@ class Use:
 
     @property
     def classes(self) -> list[tuple[OperatorOrSo, str]]:
-        """The classes that it may stand for, each with what is asked of it, such as ``partial``."""
+        """The classes that it may stand for, each with what is asked of it, such as ``partial``.
+
+        Ours beside one of a peer is the same, imported where this package is installed already.
+        """
         found = []
         for dotted in self.dotted:
             for name, known in CLASSES.items():
-                if f"{dotted}.".startswith(f"{name}."):
+                if _leads_into(dotted, name):
                     found.append((known, dotted.removeprefix(name).removeprefix(".")))
-        return found
+        return [(known, rest) for known, rest in found if not known.is_ours] or found
 
     @property
     def reasons(self) -> list[str]:
         """Why it cannot be rewritten."""
-        if len(self.classes) == len(self.dotted):
-            return []
         return [
-            f"{dotted} is used as a value: what is asked of it is not followed"
+            f"the module {dotted} is passed around, which is not followed: left as it is"
             if dotted in MODULES
             else why_gone(dotted)
             for dotted in self.dotted
-            if not any(f"{dotted}.".startswith(f"{name}.") for name in CLASSES)
+            if not any(_leads_into(dotted, name) for name in CLASSES)
         ]
+
+
+def _leads_into(dotted: str, name: str) -> bool:
+    return f"{dotted}.".startswith(f"{name}.")
 
 
 @dataclass
 class Names:
-    """All imports from peers in a file, and all that uses them."""
+    """All imports from peers in a file, and all that uses them or our classes."""
 
     imports: list[Import] = field(default_factory=list)
     stars: list[cst.ImportFrom] = field(default_factory=list)
@@ -97,8 +102,8 @@ def rewrite_imports(source: Source) -> Names:
     for star in names.stars:
         source.remark(
             star,
-            f"all names of {module_of(star)} are imported, and so it cannot be told which of them are used: "
-            "left as it is; name them",
+            f"import * does not say which names of {module_of(star)} are used: left as it is; import them by name, "
+            "and run this again",
         )
     _settle(source, names)
     for statement in _statements(names):
@@ -118,7 +123,9 @@ class _Finder(cst.CSTVisitor):
     def visit_Import(self, node: cst.Import) -> bool:
         for alias in node.names:
             dotted = dotted_name(alias.name)
-            if is_of_a_peer(dotted):
+            if is_missing_here(dotted):
+                self._source.remark(alias, why_gone(dotted))
+            elif is_of_a_peer(dotted):
                 local = alias.evaluated_alias or dotted.partition(".")[0]
                 self.names.imports.append(Import(node, alias, dotted, local))
         return False
@@ -126,6 +133,7 @@ class _Finder(cst.CSTVisitor):
     def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
         module = module_of(node)
         if not is_of_a_peer(module):
+            self._remark_on_missing(node, module)
             return False
         if isinstance(node.names, cst.ImportStar):
             self.names.stars.append(node)
@@ -135,6 +143,14 @@ class _Finder(cst.CSTVisitor):
             self.names.imports.append(Import(node, alias, f"{module}.{name}", alias.evaluated_alias or name))
         return False
 
+    def _remark_on_missing(self, node: cst.ImportFrom, module: str) -> None:
+        if isinstance(node.names, cst.ImportStar):
+            return
+        for alias in node.names:
+            dotted = f"{module}.{alias.evaluated_name}"
+            if is_missing_here(dotted):
+                self._source.remark(alias, why_gone(dotted))
+
     def visit_Attribute(self, node: cst.Attribute) -> bool:
         return not self._note_use(node)
 
@@ -142,7 +158,11 @@ class _Finder(cst.CSTVisitor):
         self._note_use(node)
 
     def _note_use(self, node: cst.Attribute | cst.Name) -> bool:
-        dotted = tuple(filter(is_of_a_peer, self._source.imported_names(node)))
+        dotted = tuple(
+            name
+            for name in self._source.imported_names(node)
+            if is_of_a_peer(name) or any(_leads_into(name, known) for known in CLASSES)
+        )
         chain = chain_of(node)
         if not dotted or not chain:
             return False
@@ -186,7 +206,8 @@ def _rewrite_statement(source: Source, names: Names, statement: cst.Import | cst
     if left:
         source.remark(
             statement,
-            f"the import of {', '.join(left)} is left as it is, with all that uses it, until the rest is gone",
+            f"the import of {', '.join(left)} is left as it is, with all that uses it: remove what this provider "
+            "does not have, and run this again",
         )
     if isinstance(statement, cst.ImportFrom):
         if not kept:

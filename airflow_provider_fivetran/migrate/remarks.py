@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from airflow_provider_fivetran.migrate.peers import DISTRIBUTION, HOOK_METHODS, MENTION, OLD
+from airflow_provider_fivetran.migrate.peers import (
+    CLASSES,
+    DISTRIBUTION,
+    HERE_TOO,
+    HOOK_MEMBERS,
+    MENTION,
+    OLD,
+    OURS,
+)
 from airflow_provider_fivetran.migrate.source import dotted_name
 
 if TYPE_CHECKING:
@@ -17,9 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["remark_on_the_rest"]
 
 _RESULT = (
-    "the result of {} is always the time at which its sync ended, as a text in ISO 8601, where it could be None, or "
-    "the time of the sync before"
+    "the result of {} is always the time at which its sync ended in this provider, as a text in ISO 8601; it could "
+    "be None before, or the time of an earlier sync"
 )
+_HOOK = CLASSES[f"{OURS}.hooks.FivetranHook"]
 _TIMES = {"completed_after_time", "xcom"}
 
 
@@ -28,9 +37,12 @@ def remark_on_the_rest(source: Source, names: Names, calls: list[tuple[cst.Call,
     source.module.visit(_Rest(source, names, calls))
     for use in names.uses:
         known = [known for known, rest in names.classes_of(use.node) if rest in {"", "partial"}]
-        if known and _is_passed_on(source, use.node):
-            name = known[0].here.rpartition(".")[2]
-            source.remark(use.node, f"{name} is passed on: what it is called with is not followed")
+        if known and not known[0].is_ours and _is_passed_on(source, use.node):
+            source.remark(
+                use.node,
+                f"{_name(known[0])} is passed on: look at the arguments it is called with, which is not followed",
+                once=True,
+            )
 
 
 def _is_passed_on(source: Source, node: cst.CSTNode) -> bool:
@@ -49,61 +61,113 @@ def _is_passed_on(source: Source, node: cst.CSTNode) -> bool:
     return True
 
 
+def _name(known: OperatorOrSo) -> str:
+    return known.here.rpartition(".")[2]
+
+
 class _Rest(cst.CSTVisitor):
     def __init__(self, source: Source, names: Names, calls: list[tuple[cst.Call, OperatorOrSo]]) -> None:
         super().__init__()
         self._source, self._names = source, names
-        operators = [call for call, known in calls if known.kind == "operator"]
-        self._tasks = [call for call, known in calls if known.kind != "hook"]
-        self._operators = {name for call in operators for name in self._assigned(call)}
-        self._task_ids = {task_id for call in operators for task_id in _task_ids(call)}
-        self._hook_calls = [call for call, known in calls if known.kind == "hook"]
-        self._hooks = {name for call in self._hook_calls for name in self._assigned(call)}
+        self._calls = dict(calls)
+        self._variables = {name: known for call, known in calls for name in self._assigned(call)}
+        self._subclasses: set[str] = set()
+        self._own: set[str] = set()
+        self._task_ids = {
+            task_id
+            for call, known in calls
+            if known.kind == "operator" and not known.is_ours
+            for task_id in _task_ids(call)
+        }
 
     def _assigned(self, call: cst.Call) -> list[str]:
-        """The names and attributes that get what a call returns."""
-        for parent in self._source.parents(call):
-            if isinstance(parent, cst.Assign) and parent.value is call:
-                return [self._source.code(target.target) for target in parent.targets]
-            if isinstance(parent, cst.AnnAssign | cst.NamedExpr) and parent.value is call:
-                return [self._source.code(parent.target)]
-        return []
+        """The variables that get what a call returns."""
+        parent = next(self._source.parents(call), None)
+        targets: list[cst.CSTNode] = []
+        if isinstance(parent, cst.Assign):
+            targets = [target.target for target in parent.targets]
+        elif isinstance(parent, cst.AnnAssign | cst.NamedExpr):
+            targets = [parent.target]
+        elif isinstance(parent, cst.WithItem) and parent.asname is not None:
+            targets = [parent.asname.name]
+        return [name for name in map(self._source.variable, targets) if name]
 
     def visit_Param(self, node: cst.Param) -> None:
-        if node.annotation is not None and self._is_hook(node.annotation.annotation):
-            self._hooks.add(node.name.value)
+        if node.annotation is not None:
+            self._note(node.name, node.annotation.annotation)
 
-    def _is_hook(self, node: cst.CSTNode) -> bool:
-        return any(known.kind == "hook" and not rest for known, rest in self._names.classes_of(node))
+    def visit_AnnAssign(self, node: cst.AnnAssign) -> None:
+        self._note(node.target, node.annotation.annotation)
+
+    def _note(self, variable: cst.CSTNode, annotation: cst.CSTNode) -> None:
+        """Remember what a variable holds."""
+        for known, rest in self._names.classes_of(annotation):
+            if not rest:
+                self._variables[self._source.variable(variable)] = known
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
+        variable = self._source.variable(node.name)
+        own = [part for part in node.body.body if isinstance(part, cst.FunctionDef)]
+        self._own |= {self._source.variable(function.name) for function in own}
         for base in node.bases:
             for known, rest in self._names.classes_of(base.value):
-                if not rest:
-                    parent = known.here.rpartition(".")[2]
+                if rest:
+                    continue
+                if known.kind == "hook":
+                    self._variables[variable] = known  # its self is one
+                else:
+                    self._subclasses.add(variable)
+                if not known.is_ours:
                     self._source.remark(
                         node,
-                        f"{node.name.value} is a {parent} of its own making: inside, {parent} is another one here",
+                        f"{node.name.value} is a subclass of {_name(known)}, which is another class in this "
+                        "provider: see whether what it overrides or calls is still there",
+                        once=True,
                     )
 
     def visit_Attribute(self, node: cst.Attribute) -> None:
-        owner, name = self._source.code(node.value), node.attr.value
-        is_hook = (
-            owner in self._hooks
-            or node.value in self._hook_calls
-            or (isinstance(node.value, cst.Attribute) and node.value.attr.value == "hook")
-        )
-        if is_hook and name in HOOK_METHODS:
-            self._source.remark(node, f"{name}: {HOOK_METHODS[name]}")
-        elif name == "execute" and (node.value in self._tasks or owner in self._operators):
+        name, known = node.attr.value, self._made(node.value)
+        if known is None:
+            return
+        if known.kind == "hook":
+            if name in HOOK_MEMBERS and not (known.is_ours and name in HERE_TOO) and not self._is_own(node):
+                self._source.remark(node, f"hook.{name} {HOOK_MEMBERS[name]}", once=name in HERE_TOO)
+        elif name == "execute":
+            self._remark_on_execute(node, known)
+        elif name == "hook":
             self._source.remark(
-                node, "execute is called by hand, which here needs the context of a running task"
+                node,
+                f"{_name(known)} has no hook in this provider: make a FivetranHook with its fivetran_conn_id",
             )
-        elif owner in self._operators and name == "output" and not self._is_a_time(node):
-            self._source.remark(node, _RESULT.format(owner))
-        elif owner in self._operators and name == "hook":
+        elif (
+            name == "output" and known.kind == "operator" and not known.is_ours and not self._is_a_time(node)
+        ):
+            self._source.remark(node, _RESULT.format(self._source.code(node.value)), once=True)
+
+    def _is_own(self, node: cst.Attribute) -> bool:
+        """Whether a subclass in the file has that method itself."""
+        return self._source.variable(node) in self._own
+
+    def _made(self, node: cst.CSTNode) -> OperatorOrSo | None:
+        """Of which class an object is, the hook of a task included."""
+        if isinstance(node, cst.Call):
+            return self._calls.get(node)
+        found = self._variables.get(self._source.variable(node))
+        if found is None and isinstance(node, cst.Attribute) and node.attr.value == "hook":
+            is_of_a_task = self._made(node.value) or self._source.variable(node.value) in self._subclasses
+            return _HOOK if is_of_a_task else None
+        return found
+
+    def _remark_on_execute(self, node: cst.Attribute, known: OperatorOrSo) -> None:
+        call = next(self._source.parents(node))
+        has_context = not isinstance(call, cst.Call) or any(
+            self._source.code(arg.value) not in {"{}", "dict()", "None"} for arg in call.args
+        )
+        if not (known.is_ours and has_context):
             self._source.remark(
-                node, f"{owner} has no hook here: make a FivetranHook of its fivetran_conn_id"
+                node,
+                "execute is called by hand: in this provider it needs the context of the running task",
+                once=has_context,
             )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -126,7 +190,7 @@ class _Rest(cst.CSTVisitor):
     def _remark_on_results(self, node: cst.CSTNode, pulled: list[str]) -> None:
         for task_id in sorted(self._task_ids & set(pulled)):
             if not self._is_a_time(node):
-                self._source.remark(node, _RESULT.format(task_id))
+                self._source.remark(node, _RESULT.format(task_id), once=True)
 
     def _is_a_time(self, node: cst.CSTNode) -> bool:
         """Whether a sensor gets it, for which it is made."""
@@ -142,7 +206,7 @@ class _Rest(cst.CSTVisitor):
         # The older one's name alone may be anything: a tag, a folder.
         telling = [name for name in mentions if name != OLD or text.strip(".") == OLD]
         if telling:
-            self._source.remark(node, f"{telling[0]} stands in a text, which is left as it is")
+            self._source.remark(node, f"{telling[0]} is named in a text, which is left as it is")
 
 
 def _task_ids(call: cst.Call) -> list[str]:

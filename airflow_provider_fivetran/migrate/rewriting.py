@@ -24,6 +24,8 @@ class Remark:
     new_line: int
     """In the text as it is rewritten."""
     text: str
+    once: bool = False
+    """It cannot be told again when the text is rewritten: nothing in it shows what it was before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Rewritten:
 
 
 def rewrite(text: str) -> Rewritten:
-    """Rewrite a text. One that names no peer comes back as it is, and so does one that is no Python."""
+    """Rewrite a text. One that has to do with no provider comes back as it is, and so does one that is no Python."""
     if not CONCERNED.search(text):
         return Rewritten(text)
     try:
@@ -48,7 +50,7 @@ def rewrite(text: str) -> Rewritten:
     names = rewrite_imports(source)
     remark_on_the_rest(source, names, rewrite_calls(source, names))
     remarks = {
-        Remark(source.line(offset, rewritten=False), source.line(offset, rewritten=True), remark)
-        for offset, remark in source.remarks
+        Remark(source.line(offset, rewritten=False), source.line(offset, rewritten=True), remark, once)
+        for offset, remark, once in source.remarks
     }
     return Rewritten(source.rewritten(), tuple(sorted(remarks)))

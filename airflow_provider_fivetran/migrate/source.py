@@ -15,12 +15,14 @@ from libcst.metadata import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from libcst import CSTNode, ImportFrom, Module
+    from libcst.metadata import QualifiedName
 
 __all__ = ["Source", "chain_of", "dotted_name", "module_of"]
 
+OF_SELF = re.compile(r"^(.+)\.\w+\.<locals>\.(?:self|cls)\b(?!\.<)")
 NEWLINE = re.compile(rb"\r\n?|\n")
 
 
@@ -40,7 +42,7 @@ class Source:
     module: Module
     text: bytes
     edits: list[Edit] = field(default_factory=list)
-    remarks: list[tuple[int, str]] = field(default_factory=list)
+    remarks: list[tuple[int, str, bool]] = field(default_factory=list)
 
     @classmethod
     def of(cls, text: str) -> Source:
@@ -77,10 +79,19 @@ class Source:
 
     def imported_names(self, node: CSTNode) -> list[str]:
         """The dotted names of what a name or an attribute may stand for, so far as it was imported."""
+        return sorted(name.name for name in self._named(node) if name.source is QualifiedNameSource.IMPORT)
+
+    def _named(self, node: CSTNode) -> Collection[QualifiedName]:
         found = self._names.get(node) or ()
-        if callable(found):  # worked out when it is asked for
-            found = found()
-        return sorted(name.name for name in found if name.source is QualifiedNameSource.IMPORT)
+        return found() if callable(found) else found  # worked out when it is asked for
+
+    def variable(self, node: CSTNode) -> str:
+        """What a name, or an attribute of it, is called throughout its scope; empty if nothing in the file gives it.
+
+        An attribute of ``self`` is one of the class, in all of its methods.
+        """
+        local = (name.name for name in self._named(node) if name.source is QualifiedNameSource.LOCAL)
+        return OF_SELF.sub(r"\1", next(iter(sorted(local)), ""))
 
     def code(self, node: CSTNode) -> str:
         """A node as it stands in the file."""
@@ -96,9 +107,9 @@ class Source:
         """Put a text in."""
         self.edits.append(Edit(offset, offset, text.encode()))
 
-    def remark(self, node: CSTNode, text: str) -> None:
-        """Leave something to a person."""
-        self.remarks.append((self.start(node), text))
+    def remark(self, node: CSTNode, text: str, *, once: bool = False) -> None:
+        """Leave something to a person; ``once``: nothing of it is to be seen in the text when it is rewritten."""
+        self.remarks.append((self.start(node), text, once))
 
     def rewritten(self) -> str:
         """The text with all edits."""

@@ -18,6 +18,7 @@ from airflow_provider_fivetran.migrate.requirements import is_about_requirements
 
 BEFORE = "from fivetran_provider_async.sensors import FivetranSensor\n"
 AFTER = "from airflow_provider_fivetran.sensors import FivetranSensor\n"
+ONCE = "told once: 1; no run can tell these once the files are rewritten\n"
 ASKING = BEFORE + "FivetranSensor(task_id='a')\n"
 BROKEN = BEFORE + "x = (\n"
 has_commands = pytest.mark.skipif(
@@ -53,9 +54,9 @@ def test_what_is_said_of_many_places_is_said_once(folder, capsys):
     write(folder, a=ASKING, b=ASKING + "FivetranSensor(task_id='b')\n", c=BROKEN)
     assert main(["."]) == 1
     out = capsys.readouterr().out
-    assert out.count("FivetranSensor: other defaults here, on purpose") == 1
+    assert out.count("FivetranSensor: this provider has other defaults, on purpose") == 1
     assert ":\n  a.py:2\n  b.py:2\n  b.py:3\nc.py:" in out
-    assert out.endswith("; 4 places left to a person\n")
+    assert "; 4 places left to a person\ntold once: 3; no run" in out
 
 
 def test_it_ends_quietly_when_its_reader_is_gone(folder):
@@ -76,12 +77,44 @@ def test_it_writes_and_a_second_time_there_is_nothing_to_do(folder, capsys):
     assert capsys.readouterr().out == "nothing to rewrite\n"
 
 
+LEFT = (
+    "from fivetran_provider_async.hooks import FivetranHook\n"
+    "def f():\n    hook = FivetranHook()\n    return hook.get_connector('x')['status']\n"
+)
+
+
+def test_what_is_still_in_a_file_is_told_by_every_later_run(folder, capsys):
+    write(folder, dag=LEFT)
+    assert main(["dag.py", "--write"]) == 1
+    told = "dag.py:4: hook.get_connector does not exist in this provider: use get_fivetran_connection"
+    assert told in capsys.readouterr().out
+    for path in ("dag.py", "."):
+        assert main([path]) == 1
+        out = capsys.readouterr().out
+        assert told in out
+        assert out.endswith("\nnothing to rewrite; 1 place left to a person\n")
+        assert main([path, "--output", "json"]) == 1
+        assert [remark["path"] for remark in json.loads(capsys.readouterr().out)["remarks"]] == ["dag.py"]
+
+
+def test_what_no_later_run_can_tell_is_marked(folder, capsys):
+    write(folder, dag=ASKING)
+    assert main(["dag.py", "--output", "json"]) == 1
+    assert [remark["told_once"] for remark in json.loads(capsys.readouterr().out)["remarks"]] == [True]
+    assert main(["dag.py", "--write"]) == 1
+    out = capsys.readouterr().out
+    assert " [told once]\n" in out
+    assert out.endswith("\ntold once: 1; no run can tell these once the files are rewritten\n")
+    assert main(["dag.py"]) == 0
+    assert capsys.readouterr().out == "nothing to rewrite\n"
+
+
 def test_what_needs_a_person_is_told_with_its_place_and_is_exit_code_1(folder, capsys):
     write(folder, dag=ASKING)
     assert main(["."]) == 1
     out = capsys.readouterr().out
-    assert "\ndag.py:2: FivetranSensor: other defaults here, on purpose" in out
-    assert out.endswith("1 file to rewrite (with --write); 1 place left to a person\n")
+    assert "\ndag.py:2: FivetranSensor: this provider has other defaults, on purpose" in out
+    assert out.endswith("1 file to rewrite (with --write); 1 place left to a person\n" + ONCE)
 
 
 def test_for_programs_it_is_json(folder, capsys):

@@ -9,7 +9,15 @@ import re
 
 import pytest
 
-from airflow_provider_fivetran.migrate.peers import CLASSES, HOOK_METHODS, MODULES, is_of_a_peer, why_gone
+from airflow_provider_fivetran.migrate.peers import (
+    CLASSES,
+    HERE_TOO,
+    HOOK_MEMBERS,
+    MODULES,
+    MISSING_HERE,
+    is_of_a_peer,
+    why_gone,
+)
 
 
 def resolved(dotted: str) -> type:
@@ -34,8 +42,9 @@ def test_modules_are_here(module):
 def test_classes_are_here_with_the_arguments_that_are_named(name):
     known = CLASSES[name]
     arguments = arguments_of(resolved(known.here))
-    assert name.rpartition(".")[0] in MODULES
-    assert MODULES[name.rpartition(".")[0]] == known.here.rpartition(".")[0]
+    assert known.is_ours is (name == known.here)
+    assert known.is_ours or name.rpartition(".")[0] in MODULES
+    assert known.is_ours or MODULES[name.rpartition(".")[0]] == known.here.rpartition(".")[0]
     assert set(known.renamed.values()) <= set(arguments)
     assert set(known.renamed) & set(arguments) == set()
     assert set(known.added) <= set(arguments)
@@ -54,7 +63,7 @@ def test_what_the_remarks_recommend_is_a_method_of_the_hook():
     hook = resolved("airflow_provider_fivetran.hooks.FivetranHook")
     named = {
         word
-        for text in HOOK_METHODS.values()
+        for text in HOOK_MEMBERS.values()
         for word in re.findall(r"\b(?:get|list|find|set|start|wait|run)_\w+", text)
     }
     assert "get_fivetran_connection" in named
@@ -63,7 +72,7 @@ def test_what_the_remarks_recommend_is_a_method_of_the_hook():
 
 def test_methods_that_are_here_under_the_same_name_are_only_said_to_return_something_else():
     hook = resolved("airflow_provider_fivetran.hooks.FivetranHook")
-    assert {name for name in HOOK_METHODS if hasattr(hook, name)} == {"set_schedule_type"}
+    assert {name for name in HOOK_MEMBERS if hasattr(hook, name)} == HERE_TOO
 
 
 @pytest.mark.parametrize(
@@ -75,8 +84,14 @@ def test_what_is_of_a_peer(dotted, is_one):
     assert is_of_a_peer(dotted) is is_one
 
 
+@pytest.mark.parametrize("dotted", MISSING_HERE)
+def test_what_is_said_to_be_missing_here_is(dotted):
+    with pytest.raises((ImportError, AttributeError)):
+        resolved(dotted)
+
+
 def test_of_what_is_not_here_it_says_at_least_that():
-    assert why_gone("fivetran_provider.x") == "fivetran_provider.x is not here"
+    assert why_gone("fivetran_provider.x") == "fivetran_provider.x does not exist in this provider"
     assert why_gone("fivetran_provider_async.operators.RegistryLinks") == (
-        "fivetran_provider_async.operators.RegistryLinks is not here"
+        "fivetran_provider_async.operators.RegistryLinks does not exist in this provider"
     )

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_fivetran.migrate.rewriting import rewrite
+from airflow_provider_fivetran.migrate.rewriting import Rewritten, rewrite
 
 DAGS = sorted((Path(__file__).parent / "dags").glob("*.py"))
 
@@ -167,21 +167,21 @@ def test_imports(before, after):
 @pytest.mark.parametrize(
     ("source", "remark"),
     [
-        ("from fivetran_provider_async.triggers import FivetranTrigger", "FivetranTrigger is not here: use FivetranSensor"),
-        ("from fivetran_provider_async.hooks import FivetranHookAsync as H", "there is no asynchronous hook"),
+        ("from fivetran_provider_async.triggers import FivetranTrigger", "FivetranTrigger does not exist in this provider: use FivetranSensor"),
+        ("from fivetran_provider_async.hooks import FivetranHookAsync as H", "use FivetranHook in a worker"),
         ("from fivetran_provider_async.operators import RegistryLink", "links.FivetranConnectionLink"),
         ("from fivetran_provider.operators.fivetran import RegistryLink", "links.FivetranConnectionLink"),
-        ("from fivetran_provider_async.operators import FivetranOperatorAsync", "since version 2"),
+        ("from fivetran_provider_async.operators import FivetranOperatorAsync", "use FivetranOperator with deferrable=True"),
         ("from fivetran_provider_async.utils.operator_utils import datasets", "see table_assets"),
-        ("from fivetran_provider_async import __version__", "fivetran_provider_async.__version__ is not here"),
-        ("from fivetran_provider_async.operators import *", "all names of fivetran_provider_async.operators"),
-        ("import fivetran_provider_async.utils", "fivetran_provider_async.utils is not here"),
-        ("import fivetran_provider_async.triggers as t\nt.FivetranTrigger()", "FivetranTrigger is not here"),
-        ("import fivetran_provider_async.hooks\nreload(fivetran_provider_async.hooks)", "is used as a value"),
-        ("import importlib\nimportlib.import_module('fivetran_provider_async.operators')", "stands in a text"),
-        ("__import__('fivetran_provider')", "fivetran_provider stands in a text"),
-        ("swapped('fivetran_provider.hooks.fivetran.FivetranHook')", "stands in a text"),
-        ("run(f'pip install {index} airflow-provider-fivetran-async')", "airflow-provider-fivetran-async stands in"),
+        ("from fivetran_provider_async import __version__", "fivetran_provider_async.__version__ does not exist in this provider"),
+        ("from fivetran_provider_async.operators import *", "import * does not say which names of fivetran_provider_async.operators"),
+        ("import fivetran_provider_async.utils", "fivetran_provider_async.utils does not exist in this provider"),
+        ("import fivetran_provider_async.triggers as t\nt.FivetranTrigger()", "FivetranTrigger does not exist in this provider"),
+        ("import fivetran_provider_async.hooks\nreload(fivetran_provider_async.hooks)", "is passed around"),
+        ("import importlib\nimportlib.import_module('fivetran_provider_async.operators')", "is named in a text"),
+        ("__import__('fivetran_provider')", "fivetran_provider is named in a text"),
+        ("swapped('fivetran_provider.hooks.fivetran.FivetranHook')", "is named in a text"),
+        ("run(f'pip install {index} airflow-provider-fivetran-async')", "airflow-provider-fivetran-async is named in"),
     ],
 )  # fmt: skip
 def test_what_is_not_here_is_left_with_a_remark(source, remark):
@@ -204,10 +204,10 @@ def test_what_is_not_here_keeps_the_rest_of_its_import_and_what_uses_it_as_they_
         "from fivetran_provider_async.sensors", "from airflow_provider_fivetran.sensors"
     ).replace("xcom=", "completed_after_time=")
     assert [(remark.line, remark.text.partition(":")[0]) for remark in result.remarks] == [
-        (1, "the import of fivetran_provider_async is left as it is, with all that uses it, until the rest is gone"),
-        (2, "fivetran_provider_async.operators.RegistryLink is not here"),
-        (2, "the import of FivetranOperator is left as it is, with all that uses it, until the rest is gone"),
-        (7, "fivetran_provider_async.hooks.FivetranHookAsync is not here"),
+        (1, "the import of fivetran_provider_async is left as it is, with all that uses it"),
+        (2, "fivetran_provider_async.operators.RegistryLink does not exist in this provider"),
+        (2, "the import of FivetranOperator is left as it is, with all that uses it"),
+        (7, "fivetran_provider_async.hooks.FivetranHookAsync does not exist in this provider"),
     ]  # fmt: skip
 
 
@@ -264,7 +264,7 @@ def test_the_older_default_connection_is_added_only_where_nothing_else_gives_one
     )
     result = rewrite(before)
     assert ('fivetran_conn_id="fivetran")' in result.text) is is_added
-    assert ("if fivetran_conn_id does not come with" in str(result.remarks)) is is_asked
+    assert ("unless default_args or ** give one" in str(result.remarks)) is is_asked
 
 
 def test_an_argument_that_is_there_under_both_names_is_left():
@@ -273,7 +273,7 @@ def test_an_argument_that_is_there_under_both_names_is_left():
     )
     result = rewrite(before)
     assert "S(xcom=1, completed_after_time=2)" in result.text
-    assert "xcom is called completed_after_time here, which is given too" in str(result.remarks)
+    assert "xcom is called completed_after_time in this provider, and both are given" in str(result.remarks)
 
 
 def test_what_is_one_provider_here_and_another_there_is_not_guessed():
@@ -285,7 +285,8 @@ def test_what_is_one_provider_here_and_another_there_is_not_guessed():
         FivetranSensor(task_id="a", xcom="x")
     """)
     result = rewrite(before)
-    assert 'FivetranSensor(task_id="a", xcom="x")' in result.text
+    # Both call it so; what their defaults were is not known.
+    assert 'FivetranSensor(task_id="a", completed_after_time="x")\n' in result.text
     assert "fivetran_provider" not in result.text.replace("airflow_provider_fivetran", "")
     assert [remark.line for remark in result.remarks] == [5]
 
@@ -306,26 +307,26 @@ ALL = "deferrable=True, schedule_type='manual', when_paused='fail', when_running
         ("FivetranOperator(task_id='a')", 'deferrable=True, schedule_type="manual", when_paused="unpause", when_running="restart", when_broken="test"'),
         ("FivetranOperator(task_id='a')", "a wait ends after 24 hours"),
         ("FivetranOperator(task_id='a', pool='p')", "and one of its pool"),
-        ("FivetranOperator(deferrable=False, schedule_type='auto')", 'with when_paused="unpause", when_running'),
+        ("FivetranOperator(deferrable=False, schedule_type='auto')", 'add when_paused="unpause", when_running'),
         ("FivetranResyncOperator(task_id='a')", 'schedule_type="manual", when_paused="unpause", when_broken="test"'),
         ("FivetranResyncOperator(task_id='a', connector_id=x['y'])", "if that is meant, add confirm=x['y']"),
         ("FivetranResyncOperator(task_id='a', connector_name='x')", "if that is meant, add confirm='x'"),
-        ("FivetranResyncOperator.partial(task_id='a').expand(connector_id=ids)", "has to be confirmed"),
-        ("FivetranSensor(task_id='a')", "with deferrable=True"),
-        ("FivetranSensor(deferrable=True, reschedule_wait_time=5)", "reschedule_wait_time does nothing here"),
-        ("FivetranSensor(deferrable=True, reschedule_time=5)", "reschedule_wait_time does nothing here"),
-        ("FivetranHook('c', timeout_seconds=5)", "timeout_seconds is no argument here"),
-        ("FivetranHook(fivetran_conn=c)", "fivetran_conn is no argument here"),
+        ("FivetranResyncOperator.partial(task_id='a').expand(connector_id=ids)", "wants confirmed"),
+        ("FivetranSensor(task_id='a')", "add deferrable=True (without it"),
+        ("FivetranSensor(deferrable=True, reschedule_wait_time=5)", "reschedule_wait_time does nothing in this provider"),
+        ("FivetranSensor(deferrable=True, reschedule_time=5)", "reschedule_wait_time does nothing in this provider"),
+        ("FivetranHook('c', timeout_seconds=5)", "timeout_seconds is no argument of this provider's hook"),
+        ("FivetranHook(fivetran_conn=c)", "fivetran_conn is no argument of this provider's hook"),
         ("FivetranHook('c', None, 5)", "takes only fivetran_conn_id by position"),
-        ("class Mine(FivetranOperator): ...", "Mine is a FivetranOperator of its own making"),
-        ("class Mine(abc.ABC, FivetranHook): ...", "Mine is a FivetranHook of its own making"),
-        ("FivetranHook('c').get_connector('x')", "here it is get_fivetran_connection"),
-        ("hook = FivetranHook('c')\nhook.start_fivetran_sync('x')", "here start_sync returns a ticket"),
-        ("self.hook = FivetranHook('c')\nself.hook.set_schedule_type('x', 'auto')", "a record with attributes"),
+        ("class Mine(FivetranOperator): ...", "Mine is a subclass of FivetranOperator"),
+        ("class Mine(abc.ABC, FivetranHook): ...", "Mine is a subclass of FivetranHook"),
+        ("FivetranHook('c').get_connector('x')", "hook.get_connector does not exist in this provider: use get_fivetran_connection"),
+        ("hook = FivetranHook('c')\nhook.start_fivetran_sync('x')", "start_sync(connection_id) returns a ticket"),
+        ("class C:\n  def f(self):\n    self.hook = FivetranHook('c')\n  def g(self):\n    self.hook.set_schedule_type('x', 'auto')", "a record with attributes"),
         ("h: FivetranHook = FivetranHook('c')\nh.get_groups()", "or list_groups() for all"),
         ("if h := FivetranHook('c'): h.get_metadata('x', 'y')", "taken that API away"),
         ("def f(h: FivetranHook): h.get_connector_id('x', 'y')", "find_connection(connector_name, destination_name).id"),
-        (f"a = FivetranOperator({ALL})\na.hook.prep_connector('x', 'auto')", "a has no hook here"),
+        (f"a = FivetranOperator({ALL})\na.hook.prep_connector('x', 'auto')", "FivetranOperator has no hook in this provider"),
         (f"a = FivetranOperator({ALL})\na.hook.prep_connector('x', 'auto')", "set_schedule_type sets the schedule"),
         (f"a = FivetranOperator({ALL})\nb(a.output)", "the result of a is always the time"),
         (f"FivetranOperator(task_id='a', {ALL})\nti.xcom_pull('a')", "the result of a is always the time"),
@@ -337,7 +338,7 @@ ALL = "deferrable=True, schedule_type='manual', when_paused='fail', when_running
         ("Sync = FivetranOperator if x else None", "FivetranOperator is passed on"),
         ("@task\ndef f():\n    return FivetranSensor(task_id='a').execute({})", "execute is called by hand"),
         (f"a = FivetranOperator({ALL})\na.execute(context)", "execute is called by hand"),
-        ("dict(default_args={'xcom': 1})\nFivetranSensor(deferrable=True)", "xcom is called completed_after_time here"),
+        ("dict(default_args={'xcom': 1})\nFivetranSensor(deferrable=True)", "xcom is called completed_after_time in airflow_provider_fivetran"),
     ],
 )  # fmt: skip
 def test_a_person_is_told_of(code, remark):
@@ -367,6 +368,92 @@ def test_a_person_is_told_of(code, remark):
 )
 def test_a_person_is_not_bothered_with(code):
     assert remarks(IMPORTS + code) == []
+
+
+# --- what is told again ---------------------------------------------------------------------------------------
+
+OURS = text("""
+    from airflow_provider_fivetran.hooks import FivetranHook
+    from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
+    from airflow_provider_fivetran.sensors import FivetranSensor
+""")
+
+
+@pytest.mark.parametrize(
+    ("code", "remark"),
+    [
+        ("FivetranHook('c').get_connector('x')['status']", "hook.get_connector does not exist"),
+        ("with FivetranHook() as h: h.get_groups()", "hook.get_groups does not exist"),
+        ("h = FivetranHook()\ndef f():\n  h.prep_connector('x', 'auto')", "hook.prep_connector does not exist"),
+        ("def dag():\n  h = FivetranHook()\n  def task():\n    return h.get_last_sync('x')", "hook.get_last_sync does not exist"),
+        ("class C:\n  h = FivetranHook()\n  def f(self): self.h.get_metadata()", "hook.get_metadata does not exist"),
+        ("h: FivetranHook = made()\nh._do_api_call(x)", "hook._do_api_call does not exist"),
+        ("FivetranHook().retry_limit", "use fivetran_retry_limit"),
+        ("class Mine(FivetranHook):\n  def f(self): self.get_connector('x')", "hook.get_connector does not exist"),
+        ("class Mine(FivetranOperator):\n  def execute(self, c): self.hook.prep_connector()", "hook.prep_connector does not exist"),
+        ("FivetranSensor(task_id='a').hook.get_connector('x')", "FivetranSensor has no hook"),
+        ("FivetranSensor(task_id='a').hook.get_connector('x')", "hook.get_connector does not exist"),
+        ("from airflow_provider_fivetran import hooks as h\nh.FivetranHook().check_connector()", "hook.check_connector does not"),
+        ("import airflow_provider_fivetran.hooks\nairflow_provider_fivetran.hooks.FivetranHook().check_connector()", "hook.check_connector does not"),
+        ("FivetranHook('c', timeout_seconds=5)", "timeout_seconds is no argument"),
+        ("FivetranHook('c', None)", "takes only fivetran_conn_id by position"),
+        ("FivetranSensor(task_id='a', reschedule_wait_time=5)", "reschedule_wait_time does nothing"),
+        ("FivetranSensor(xcom=1, completed_after_time=2)", "both are given"),
+        ("FivetranResyncOperator(task_id='a', connector_id=x)", "add confirm=x"),
+        ("FivetranSensor(task_id='a').execute({})", "execute is called by hand"),
+        ("a = {'xcom': 'x'}\nDAG(default_args=a)\nFivetranSensor(task_id='a')", "xcom is called completed_after_time"),
+        ("from airflow_provider_fivetran.hooks import FivetranHookAsync", "FivetranHookAsync does not exist"),
+        ("import airflow_provider_fivetran.operators.fivetran", "it is airflow_provider_fivetran.operators"),
+        ("from airflow_provider_fivetran.hooks.fivetran import FivetranHook as H", "it is airflow_provider_fivetran.hooks"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_here_is_told_of_a_file_that_imports_this_provider(code, remark):
+    found = rewrite(OURS + code)
+    assert found.text == OURS + code
+    assert [told.once for told in found.remarks if remark in told.text] == [False]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "FivetranOperator(task_id='a', connector_id='b')\nFivetranSensor(task_id='b')",
+        "FivetranHook().set_schedule_type('x', 'auto').paused",
+        "def f(h: FivetranHook): ...\ndef g(h): h.get_groups()",
+        "h = FivetranHook()\ndef f():\n  h = OktaHook()\n  return h.get_groups()",
+        "class A:\n  def f(self): self.h = FivetranHook()\nclass B:\n  def f(self): self.h.get_groups()",
+        "class A(Other):\n  def execute(self, c): self.hook.get_metadata()",
+        "class Mine(FivetranHook):\n  def get_connector(self): ...\n  def f(self): self.get_connector()",
+        "class Mine(FivetranOperator):\n  def execute(self, context): return super().execute(context)",
+        "class Mine(FivetranOperator):\n  def execute(self, context): self.fivetran_conn_id",
+        "FivetranOperator(task_id='a').execute(context)",
+        "a = FivetranOperator(task_id='a')\nb(a.output)\nti.xcom_pull('a')",
+        "make(FivetranSensor)\nSync = FivetranOperator",
+        "FivetranResyncOperator(task_id='a', **given)",
+        "FivetranResyncOperator.partial(task_id='a').expand_kwargs(given)",
+        "FivetranOperator(task_id='a')\nJob(json={'timeout_seconds': 3600})",
+        "from airflow_provider_fivetran.operators import *",
+        "from airflow_provider_fivetran.triggers import FivetranSyncEndedTrigger",
+        "import airflow_provider_fivetran\nairflow_provider_fivetran.__version__\nf(airflow_provider_fivetran)",
+    ],
+)
+def test_nothing_is_said_of_a_file_that_was_written_for_this_provider(code):
+    assert rewrite(OURS + code) == Rewritten(OURS + code)
+
+
+def test_arguments_of_other_names_are_rewritten_where_only_the_package_was_changed_by_hand():
+    before = OURS + "FivetranSensor(task_id='a', xcom='x')\nFivetranHook('c', retry_limit=2)\n"
+    assert rewrite(before) == Rewritten(
+        before.replace("xcom", "completed_after_time").replace("retry_limit", "fivetran_retry_limit")
+    )
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "example_dags").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_nothing_is_said_of_the_example_dags(path):
+    example = path.read_text(encoding="utf-8")
+    assert rewrite(example) == Rewritten(example)
 
 
 def test_lines_are_those_of_before_and_of_after():
@@ -405,6 +492,7 @@ LINES = (
     "import fivetran_provider_async.operators, fivetran_provider_async.triggers",
     "import fivetran_provider_async.sensors as waits",
     "from fivetran_provider.operators.fivetran import FivetranOperator",
+    "from fivetran_provider_async.hooks import FivetranHook",
     "from fivetran_provider.sensors import fivetran",
     "import fivetran_provider.hooks.fivetran",
     "from airflow_provider_fivetran.operators import FivetranOperator",
@@ -417,6 +505,11 @@ LINES = (
     "g = fivetran_provider_async.triggers.FivetranTrigger",
     "h = fivetran_provider.hooks.fivetran.FivetranHook()",
     "h = waits.FivetranSensor(\n    task_id='h'\n)",
+    "j = FivetranHook('c', None, timeout_seconds=1).get_connector('x')",
+    "d.hook.get_groups()",
+    "a.execute({})",
+    "k = ops.FivetranResyncOperator(task_id='k')",
+    "DAG(default_args={'xcom': 1})",
     "i = FivetranOperator(\n    task_id='i',  # é\n    # the last\n)",
     "default_args = {'fivetran_conn_id': 'c', 'xcom': 1}",
     "x = 'fivetran_provider_async'",
@@ -450,6 +543,15 @@ def comments(source: str) -> list[str]:
 def test_a_second_time_changes_nothing(source):
     once = rewrite(source).text
     assert rewrite(once).text == once
+
+
+@settings(deadline=None)
+@given(programs())
+def test_what_is_left_to_a_person_is_told_again_by_the_next_run(source):
+    first = rewrite(source)
+    left = {(remark.new_line, remark.text) for remark in first.remarks if not remark.once}
+    again = {(remark.line, remark.text) for remark in rewrite(first.text).remarks}
+    assert left <= again
 
 
 @settings(deadline=None)
