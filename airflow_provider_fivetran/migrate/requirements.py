@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatch
 
+from airflow_provider_fivetran import __version__
+
 __all__ = ["is_about_requirements", "remarks_on"]
 
+OURS = f">={__version__}"
+"""What to require: at least this version, which may be one before a release, as ``>=2`` would not allow."""
 PATTERNS = (
     "*requirements*.txt",
     "*requirements*.in",
@@ -42,12 +46,12 @@ def remarks_on(text: str) -> list[tuple[int, str]]:
         quote = code[: found.start()][-1:]
         versions = code[found.end() :].partition(quote)[0] if quote in {'"', "'"} else code[found.end() :]
         if found["is_async"]:
-            extras = f", whose extras are others than {found['extras']}" if found["extras"] else ""
+            extras = f", which has other extras than {found['extras']}" if found["extras"] else ""
             remarks.append(
-                (number, f"{found[0]} is another provider's: require airflow-provider-fivetran>=2{extras}")
+                (number, f"{found[0]} is another provider: require airflow-provider-fivetran{OURS}{extras}")
             )
         elif _BELOW_2.search(versions):
             remarks.append(
-                (number, "this version of airflow-provider-fivetran is the older provider: require >=2")
+                (number, f"this version of airflow-provider-fivetran is the older provider: require {OURS}")
             )
     return remarks

@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
+from airflow_provider_fivetran import __version__
 from airflow_provider_fivetran.migrate.command import main
 from airflow_provider_fivetran.migrate.files import find, read_python, replace
 from airflow_provider_fivetran.migrate.requirements import is_about_requirements, remarks_on
@@ -161,7 +164,7 @@ def test_requirements_are_told_of_and_left(folder, capsys):
     (folder / "requirements.txt").write_text(text, encoding="utf-8")
     assert main([".", "--write"]) == 1
     assert (
-        "requirements.txt:2: airflow-provider-fivetran-async[openlineage] is another provider's"
+        "requirements.txt:2: airflow-provider-fivetran-async[openlineage] is another provider: "
         in capsys.readouterr().out
     )
     assert (folder / "requirements.txt").read_text(encoding="utf-8") == text
@@ -337,6 +340,15 @@ def test_bytes_that_would_not_come_back_are_refused():
 )
 def test_requirements(line, is_told_of):
     assert [number for number, _ in remarks_on(f"first\n{line}\n")] == ([2] if is_told_of else [])
+
+
+@pytest.mark.parametrize("line", ["airflow-provider-fivetran-async", "airflow-provider-fivetran==1.1.4"])
+def test_the_version_that_is_advised_allows_this_one(line):
+    [(_number, text)] = remarks_on(line)
+    advised = text.rpartition("require ")[2].removeprefix("airflow-provider-fivetran")
+    assert Version(__version__) in SpecifierSet(advised)
+    assert Version("1.1.4") not in SpecifierSet(advised)
+    assert remarks_on(f"airflow-provider-fivetran{advised}") == []
 
 
 @pytest.mark.parametrize(
