@@ -48,7 +48,14 @@ class Elsewhere(cst.CSTVisitor):
 
     def default_args(self) -> list[tuple[str, cst.CSTNode]]:
         """What ``default_args`` have, so far as it is written out."""
-        return [item for value in self._default_args for item in _keys_of(self._value(value))[0].items()]
+        return [item for value in self._default_args for item in self.items(value)]
+
+    def items(self, value: cst.BaseExpression) -> list[tuple[str, cst.CSTNode]]:
+        """The keys of a dict, or of those of a list, with where they stand, so far as it is written out."""
+        value = self._value(value)
+        if isinstance(value, cst.List | cst.Tuple):
+            return [item for element in value.elements for item in self.items(element.value)]
+        return list(_keys_of(value)[0].items())
 
     def _value(self, value: cst.BaseExpression) -> cst.BaseExpression:
         """What was assigned to a name."""
@@ -128,6 +135,7 @@ class _Rewriting:
             arg = self._argument(name)
             if arg is not None:
                 self._source.remark(arg, f"{self._name}: {name} {why}")
+        self._remark_on_unpacked()
         if self._known.kind == "hook" and len([arg for arg in self._call.args if _is_positional(arg)]) > 1:
             self._source.remark(
                 self._call, f"{self._name} takes only fivetran_conn_id by position; name the rest"
@@ -165,6 +173,16 @@ class _Rewriting:
             )
         else:
             self._source.replace(keyword, new)
+
+    def _remark_on_unpacked(self) -> None:
+        """Keys of dicts are not rewritten: others may read them too."""
+        items = [item for arg in self._args if arg.star == "**" for item in self._elsewhere.items(arg.value)]
+        for key, node in items:
+            if key in self._known.renamed:
+                new = self._known.renamed[key]
+                self._source.remark(node, f"{self._name}: {key} is called {new} in this provider: rename it")
+            elif key in self._known.gone:
+                self._source.remark(node, f"{self._name}: {key} {self._known.gone[key]}")
 
     # --- what is missing --------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran.migrate.files import find, read_python, replace
@@ -18,7 +19,9 @@ from airflow_provider_fivetran.migrate.words import DESCRIPTION, OUTPUT_HELP, OU
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from airflow_provider_fivetran.migrate.files import PythonText
+    from airflow_provider_fivetran.migrate.rewriting import Remark
 
 __all__ = ["main", "run"]
 
@@ -48,16 +51,26 @@ def run(paths: Sequence[str], *, write: bool = False, output: str = "text") -> i
     if find_spec("libcst") is None:
         print("This needs libcst: pip install 'airflow-provider-fivetran[migrate]'", file=sys.stderr)
         return BAD_USAGE
-    try:
-        files = find(paths)
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return BAD_USAGE
     report = Report()
-    for file in files:
-        _migrate(file, report, write=write)
-    print(report.as_json() if output == "json" else report.as_text(), end="")
+    try:
+        files = find(paths, report.remark_on_folder)
+    except FileNotFoundError as error:
+        print(_printable(str(error)), file=sys.stderr)
+        return BAD_USAGE
+    # Nothing is written until all has been looked at, and what was written is told in any case.
+    found = [(file, looked) for file in files if (looked := _look_at(file)) is not None]
+    try:
+        for file, looked in found:
+            _carry_out(file, looked, report, write=write)
+    finally:
+        print(report.as_json() if output == "json" else _printable(report.as_text()), end="")
     return SOMETHING_LEFT if report.remarks else NOTHING_LEFT
+
+
+def _printable(text: str) -> str:
+    """A text with what the terminal has no letters for spelled out."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 @dataclass
@@ -70,6 +83,10 @@ class Report:
     def remark(self, file: Path, line: int, text: str, *, once: bool = False) -> None:
         """Leave something to a person; ``once``: no run after the rewriting can tell it."""
         self.remarks.append({"path": str(file), "line": line, "text": text, "told_once": once})
+
+    def remark_on_folder(self, error: OSError) -> None:
+        """Leave a folder to a person."""
+        self.remark(Path(error.filename), 1, f"cannot be looked through: {error.strerror}")
 
     def as_json(self) -> str:
         """All of it for programs."""
@@ -102,40 +119,49 @@ def _files(number: int) -> str:
     return f"{number} file{'s' if number != 1 else ''}"
 
 
-def _migrate(file: Path, report: Report, *, write: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What is to be done about a file."""
+
+    remarks: tuple[Remark, ...]
+    before: PythonText | None = None
+    after: str = ""
+
+
+def _look_at(file: Path) -> Looked | None:
+    """What is to be done about a file; ``None``: nothing."""
+    from airflow_provider_fivetran.migrate.rewriting import Remark, rewrite  # noqa: PLC0415
+
     try:
         data = file.read_bytes()
     except OSError as error:
-        report.remark(file, 1, f"cannot be read: {error.strerror}")
-        return
+        return Looked((Remark(1, 1, f"cannot be read: {error.strerror}"),))
     if is_about_requirements(file.name):
-        for line, text in remarks_on(data.decode(errors="replace")):
-            report.remark(file, line, text)
-    elif CONCERNED.search(data.decode("latin-1")):
-        _migrate_python(file, data, report, write=write)
-
-
-def _migrate_python(file: Path, data: bytes, report: Report, *, write: bool) -> None:
-    from airflow_provider_fivetran.migrate.rewriting import rewrite  # noqa: PLC0415
-
+        return Looked(
+            tuple(Remark(line, line, text) for line, text in remarks_on(data.decode(errors="replace")))
+        )
+    if not CONCERNED.search(data.decode("latin-1")):
+        return None
     try:
-        read = read_python(data)
+        before = read_python(data)
     except ValueError as error:
-        report.remark(file, 1, f"{error}; left as it is")
-        return
-    result = rewrite(read.text)
+        return Looked((Remark(1, 1, f"{error}; left as it is"),))
+    result = rewrite(before.text)
+    return Looked(result.remarks, before if result.text != before.text else None, result.text)
+
+
+def _carry_out(file: Path, looked: Looked, report: Report, *, write: bool) -> None:
     written = False
-    if result.text != read.text:
+    if looked.before is not None:
         if write:
             try:
-                replace(file, read.to_bytes(result.text))
+                replace(file, looked.before.to_bytes(looked.after))
                 written = True
             except OSError as error:
                 report.remark(file, 1, f"cannot be written, and is left as it is: {error.strerror or error}")
-        report.changes.append(
-            {"path": str(file), "written": written, "diff": _difference(str(file), read.text, result.text)}
-        )
-    for found in result.remarks:
+        difference = _difference(str(file), looked.before.text, looked.after)
+        report.changes.append({"path": str(file), "written": written, "diff": difference})
+    for found in looked.remarks:
         report.remark(file, found.new_line if written else found.line, found.text, once=found.once)
 
 

@@ -15,29 +15,37 @@ from typing import TYPE_CHECKING
 from airflow_provider_fivetran.migrate.requirements import is_about_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["PythonText", "find", "read_python", "replace"]
 
 SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 
 
-def find(paths: Sequence[str]) -> list[Path]:
+def find(paths: Sequence[str], tell: Callable[[OSError], object]) -> list[Path]:
     """The files that are meant: those that are named, and those of folders that may have to do with a provider.
 
-    :raises FileNotFoundError: one is not there.
+    :param tell: gets the error of each folder that cannot be read.
+    :raises FileNotFoundError: one is not there, or is something else.
     """
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
-        if not path.exists():
-            raise FileNotFoundError(f"there is no {path}")
-        for file in _files_in(path) if path.is_dir() else [path]:
+        if not (path.is_dir() or path.is_file()):
+            raise FileNotFoundError(f"there is no file or folder {path}")
+        for file in _files_in(path, tell) if path.is_dir() else [path]:
             found.setdefault(file.resolve(), file)
     return list(found.values())
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    for where, folders, names in os.walk(folder):
+def _files_in(folder: Path, tell: Callable[[OSError], object]) -> Iterator[Path]:
+    """What is in a folder and in those below it, also behind links, as Airflow looks for DAGs."""
+    seen: set[Path] = set()
+    for where, folders, names in os.walk(folder, onerror=tell, followlinks=True):
+        real = Path(where).resolve()
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(
             name
             for name in folders

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import libcst as cst
+from libcst import matchers
 
 from airflow_provider_fivetran.migrate.peers import (
     CLASSES,
@@ -48,7 +49,7 @@ def remark_on_the_rest(source: Source, names: Names, calls: list[tuple[cst.Call,
 def _is_passed_on(source: Source, node: cst.CSTNode) -> bool:
     """Whether a class is a value here, and is neither called nor only asked what it is."""
     parent, *others = source.parents(node)
-    if isinstance(parent, cst.Call | cst.Expr | cst.AssignTarget | cst.Comparison):
+    if isinstance(parent, cst.Call | cst.Expr | cst.AssignTarget | cst.Comparison | cst.Del):
         return False
     if isinstance(parent, cst.If | cst.IfExp) and parent.test is node:
         return False
@@ -101,9 +102,10 @@ class _Rest(cst.CSTVisitor):
 
     def _note(self, variable: cst.CSTNode, annotation: cst.CSTNode) -> None:
         """Remember what a variable holds."""
-        for known, rest in self._names.classes_of(annotation):
-            if not rest:
-                self._variables[self._source.variable(variable)] = known
+        for part in matchers.findall(annotation, matchers.Name() | matchers.Attribute()):
+            for known, rest in self._names.classes_of(part):
+                if not rest:
+                    self._variables[self._source.variable(variable)] = known
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
         variable = self._source.variable(node.name)
@@ -206,7 +208,9 @@ class _Rest(cst.CSTVisitor):
         # The older one's name alone may be anything: a tag, a folder.
         telling = [name for name in mentions if name != OLD or text.strip(".") == OLD]
         if telling:
-            self._source.remark(node, f"{telling[0]} is named in a text, which is left as it is")
+            self._source.remark(
+                node, f"{telling[0]} is named in a text, which is left as it is: change it if it has to"
+            )
 
 
 def _task_ids(call: cst.Call) -> list[str]:

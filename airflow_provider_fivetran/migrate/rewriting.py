@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
 from dataclasses import dataclass
 
 import libcst as cst
@@ -40,13 +42,36 @@ def rewrite(text: str) -> Rewritten:
     """Rewrite a text. One that has to do with no provider comes back as it is, and so does one that is no Python."""
     if not CONCERNED.search(text):
         return Rewritten(text)
+    line = 1
     try:
-        source = Source.of(text)
+        _check_depth(text)
+        return _rewritten(text)
     except cst.ParserSyntaxError as error:
-        line, why = error.raw_line, error.message
-        return Rewritten(text, (Remark(line, line, f"cannot be parsed, and is left as it is: {why}"),))
-    except (ValueError, RecursionError) as error:
-        return Rewritten(text, (Remark(1, 1, f"cannot be parsed, and is left as it is: {error}"),))
+        line, why = error.raw_line, "cannot be parsed as Python 3"
+    except ValueError as error:
+        why = f"cannot be parsed: {error}"
+    except RecursionError:
+        why = "is nested too deeply to be looked at"
+    return Rewritten(text, (Remark(line, line, f"{why}; left as it is"),))
+
+
+def _check_depth(text: str) -> None:
+    """Raise RecursionError where Python goes no deeper: libcst's parser would end the whole process there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ast.parse(text)
+        except MemoryError as error:
+            raise RecursionError from error
+        except SyntaxError as error:
+            if "too many nested" in error.msg:
+                raise RecursionError from error
+        except ValueError:  # a null byte
+            pass
+
+
+def _rewritten(text: str) -> Rewritten:
+    source = Source.of(text)
     names = rewrite_imports(source)
     remark_on_the_rest(source, names, rewrite_calls(source, names))
     remarks = {

@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from airflow_provider_fivetran import __version__
+from airflow_provider_fivetran.migrate import command
 from airflow_provider_fivetran.migrate.command import main
 from airflow_provider_fivetran.migrate.files import find, read_python, replace
 from airflow_provider_fivetran.migrate.requirements import is_about_requirements, remarks_on
@@ -64,8 +65,8 @@ def test_what_is_said_of_many_places_is_said_once(folder, capsys):
 
 def test_it_ends_quietly_when_its_reader_is_gone(folder):
     write(folder, dag=BEFORE)
-    command = [sys.executable, "-m", "airflow_provider_fivetran.migrate", "."]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    started = [sys.executable, "-m", "airflow_provider_fivetran.migrate", "."]
+    with subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         err = process.stderr.read()
     assert (process.returncode, err) == (141, "")
@@ -225,8 +226,8 @@ def test_it_is_a_command_of_airflow(folder, capsys, text, code):
 
     write(folder, dag=text)
     parser = argparse.ArgumentParser()
-    for command in get_commands():
-        _add_command(parser.add_subparsers(), command)
+    for of_ours in get_commands():
+        _add_command(parser.add_subparsers(), of_ours)
     given = parser.parse_args(["fivetran", "migrate", "dag.py", "--write"])
     try:
         given.func(given)
@@ -298,9 +299,85 @@ def test_it_looks_through_folders_but_not_into_what_is_installed(folder):
                  "lib/site-packages/g.py", "dev-requirements.txt", "pyproject.toml", "setup.toml"):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    assert [str(path) for path in find([".", "a.txt", "./b.py"])] == [
+    assert [str(path) for path in find([".", "a.txt", "./b.py"], raising)] == [
         "b.py", "dev-requirements.txt", "pyproject.toml", "deep/c.py", "a.txt",
     ]  # fmt: skip
+
+
+def raising(error: OSError) -> None:
+    raise error
+
+
+def test_folders_behind_links_are_looked_through_once(folder):
+    (folder / "dags").mkdir()
+    (folder / "shared").mkdir()
+    write(folder / "shared", dag=BEFORE)
+    for name, target in {"a": "../shared", "b": "../shared", "c": ".", "d": "nowhere"}.items():
+        (folder / "dags" / name).symlink_to(target)
+    assert [str(path) for path in find(["dags"], raising)] == ["dags/a/dag.py"]
+
+
+def test_a_folder_that_cannot_be_read_is_told_of(folder, capsys, monkeypatch):
+    write(folder, dag=AFTER)
+    (folder / "closed").mkdir()
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert main(["."]) == 1
+    assert "closed:1: cannot be looked through: Permission denied\n" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_no_file(folder, capsys):
+    os.mkfifo(folder / "dag.py")
+    assert main(["dag.py"]) == 2
+    assert capsys.readouterr().err == "there is no file or folder dag.py\n"
+
+
+def test_what_was_written_is_told_when_it_is_interrupted(folder, capsys, monkeypatch):
+    write(folder, a=ASKING, b=ASKING)
+
+    def interrupted(path, data):
+        if path.name == "b.py":
+            raise KeyboardInterrupt
+        replace(path, data)
+
+    monkeypatch.setattr(command, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        main([".", "--write"])
+    assert "\na.py:2: FivetranSensor: " in capsys.readouterr().out
+    assert (folder / "a.py").read_text(encoding="utf-8") != ASKING
+    assert (folder / "b.py").read_text(encoding="utf-8") == ASKING
+
+
+def test_nothing_is_written_before_all_is_looked_at(folder, monkeypatch):
+    write(folder, a=BEFORE, b=BEFORE + "# the last\n")
+
+    def failing(data):
+        if b"the last" in data:
+            raise MemoryError
+        return read_python(data)
+
+    monkeypatch.setattr(command, "read_python", failing)
+    with pytest.raises(MemoryError):
+        main([".", "--write"])
+    assert (folder / "a.py").read_text(encoding="utf-8") == BEFORE
+
+
+def test_letters_that_the_terminal_does_not_have_are_spelled_out(folder):
+    write(folder, dag="# \u2192\n" + BEFORE)
+    (folder / os.fsdecode(b"\xe9.py")).write_text(BEFORE, encoding="utf-8")
+    started = [sys.executable, "-m", "airflow_provider_fivetran.migrate", ".", "--write"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(started, check=False, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " # \\u2192\n" in done.stdout
+    assert "+++ \\udce9.py\n" in done.stdout
 
 
 def test_bytes_that_would_not_come_back_are_refused():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_fivetran.migrate.rewriting import Rewritten, rewrite
+from airflow_provider_fivetran.migrate.rewriting import Remark, Rewritten, rewrite
 
 DAGS = sorted((Path(__file__).parent / "dags").glob("*.py"))
 
@@ -402,6 +402,10 @@ OURS = text("""
         ("FivetranResyncOperator(task_id='a', connector_id=x)", "add confirm=x"),
         ("FivetranSensor(task_id='a').execute({})", "execute is called by hand"),
         ("a = {'xcom': 'x'}\nDAG(default_args=a)\nFivetranSensor(task_id='a')", "xcom is called completed_after_time"),
+        ("K = {'retry_limit': 1}\nFivetranHook(**K)", "retry_limit is called fivetran_retry_limit"),
+        ("FivetranHook(**{'timeout_seconds': 1})", "timeout_seconds is no argument"),
+        ("FivetranSensor.partial().expand_kwargs([dict(xcom='x')])", "xcom is called completed_after_time"),
+        ("def f(h: FivetranHook | None): h.get_groups()", "hook.get_groups does not exist"),
         ("from airflow_provider_fivetran.hooks import FivetranHookAsync", "FivetranHookAsync does not exist"),
         ("import airflow_provider_fivetran.operators.fivetran", "it is airflow_provider_fivetran.operators"),
         ("from airflow_provider_fivetran.hooks.fivetran import FivetranHook as H", "it is airflow_provider_fivetran.hooks"),
@@ -473,8 +477,18 @@ def test_what_is_no_python_is_left_with_a_remark(source, line):
     result = rewrite(source)
     assert result.text == source
     [remark] = result.remarks
-    assert remark.text.startswith("cannot be parsed, and is left as it is: ")
+    assert remark.text == "cannot be parsed as Python 3; left as it is"
     assert abs(remark.line - line) <= 1
+
+
+@pytest.mark.parametrize(
+    "value", ["(" * 5000 + ")" * 5000, "lambda:" * 5000 + "1", "+".join(["1"] * 5000), "a" + ".b" * 1500]
+)
+def test_what_is_nested_too_deeply_is_left_with_a_remark(value):
+    source = f"import fivetran_provider_async.hooks\nx = {value}\n"
+    assert rewrite(source) == Rewritten(
+        source, (Remark(1, 1, "is nested too deeply to be looked at; left as it is"),)
+    )
 
 
 def test_what_is_no_python_and_names_no_peer_is_nobodys_business():
