@@ -12,6 +12,7 @@ from jinja2 import Environment
 
 from airflow_provider_fivetran.core.run_ticket import RunTicket
 from airflow_provider_fivetran.exceptions import (
+    FivetranArgumentMissing,
     FivetranForbidden,
     FivetranLookupError,
     FivetranNotFound,
@@ -534,7 +535,7 @@ class TestArguments:
 
     def test_a_template_without_a_value_is_an_error_in_words(self, blocking):
         story = run(blocking, transformation_id="None")
-        assert isinstance(story.cause, FivetranLookupError)
+        assert isinstance(story.cause, FivetranArgumentMissing)
 
 
 class TestTheHook:
