@@ -167,7 +167,10 @@ def judge(ticket: Ticket, seen: Seen, now: datetime) -> Verdict:
         return verdict
     deadline = ticket.deadline(historical=seen.was_historical)
     if now >= deadline:
-        return reports.timed_out(ticket, verdict.saying, now)
+        if seen.can_ask and ticket.is_of_one_sync and seen.was_running:
+            return AskHistory(*history_window(ticket, now))  # so that a person finds the sync that goes on
+        entry = awaited_entry(ticket, seen.history or ())
+        return reports.timed_out(ticket, verdict.saying, now, entry=entry)
     return Waiting(min(verdict.until, deadline), verdict.saying)
 
 

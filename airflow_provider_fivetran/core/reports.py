@@ -129,9 +129,11 @@ def never_started(ticket: Ticket, connection: Connection, now: datetime) -> Neve
     )
 
 
-def timed_out(ticket: Ticket, saying: str, now: datetime) -> TimedOut:
+def timed_out(
+    ticket: Ticket, saying: str, now: datetime, *, entry: SyncHistoryEntry | None = None
+) -> TimedOut:
     return TimedOut(
-        _record(ticket, "timed_out", reason=saying),
+        _record(ticket, "timed_out", entry, reason=saying),
         f"The wait for the Fivetran sync of {ticket.connection_id} reached its limit after "
         f"{in_words(now - ticket.begun_at)}: {saying}. {ticket.link}",
     )

@@ -39,6 +39,7 @@ class RunVisit(Visiting["RunOrder", RunMemo, "RunEnded"]):
 
     what = "run"
     told_to_stop = "The run was told to stop."
+    left_alone = "The run was not stopped."
     xcom = TRANSFORMATION_XCOM
     started = RunStarted
     patience_when_killed = PATIENCE_WHEN_KILLED

@@ -50,6 +50,7 @@ class Visit(Visiting["Order", Memo, "Outcome"]):
 
     what = "sync"
     told_to_stop = "It was told to stop."
+    left_alone = "It was not stopped."
     xcom = RECORD_XCOM
     started = Started
     patience_when_killed = PATIENCE_WHEN_KILLED

@@ -80,6 +80,7 @@ class Visiting(ABC, Generic[O, M, E]):
     what: ClassVar[str]
     """What is awaited, in one word."""
     told_to_stop: ClassVar[str]
+    left_alone: ClassVar[str]
     """What the error of a task says whose deadline has ended that too."""
     xcom: ClassVar[str]
     """The XCom that takes the record."""
@@ -276,8 +277,8 @@ class Visiting(ABC, Generic[O, M, E]):
         """Leave the record, put back what was changed, and end the task as that ended which it has waited for."""
         timed_out = outcome.record.status == "timed_out"
         if timed_out:
-            if self._is_to_be_stopped:
-                outcome = replace(outcome, message=f"{outcome.message} {self.told_to_stop}")
+            and_it = self.told_to_stop if self._is_to_be_stopped else self.left_alone
+            outcome = replace(outcome, message=f"{outcome.message} {and_it}")
             self._end_at_the_deadline()
         else:
             self._put_back(self._memo)

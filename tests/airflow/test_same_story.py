@@ -510,7 +510,12 @@ class TestLimits:
         def tell(way):
             way.add(ENDLESS, succeeded_at=ago(hours=1))
             story = way.sync(timeout=1).failed(
-                FivetranSyncTimeout, "limit", "the sync is running", ID, status="timed_out"
+                FivetranSyncTimeout,
+                "limit",
+                "the sync is running",
+                ID,
+                "It was not stopped.",
+                status="timed_out",
             )
             [run] = way.sim.runs(ID)
             assert run.status == "RUNNING"

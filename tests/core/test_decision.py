@@ -244,6 +244,14 @@ PAUSED = connection("paused", paused=True)
             ticket(),
             SYNCING,
             DAY,
+            absent=True,
+        ),
+        rule(
+            "the history is asked which sync it is that a wait leaves behind",
+            AskHistory,
+            ticket(),
+            SYNCING,
+            DAY,
         ),
         rule("a wait has not timed out a second before its end", Waiting, ticket(), SYNCING, DAY - 1),
         rule(
@@ -259,6 +267,7 @@ PAUSED = connection("paused", paused=True)
             ticket(),
             connection("syncing", is_historical=True),
             7 * DAY,
+            absent=True,
         ),
         rule(
             "a re-sync that was asked for may take days", Waiting, ticket(historical=True), SYNCING, 2 * DAY
@@ -269,6 +278,7 @@ PAUSED = connection("paused", paused=True)
             ticket(timeout=timedelta(hours=2)),
             connection("syncing", is_historical=True),
             2 * HOUR,
+            absent=True,
         ),
         rule(
             "a success found at the very end of the wait is a success",
@@ -1188,6 +1198,12 @@ def test_a_success_carries_what_the_history_tells():
     assert record.to_json()["duration"] == 28
 
 
+def test_a_wait_that_is_over_tells_which_sync_it_leaves_behind():
+    record = verdict(ticket(), SYNCING, DAY, history=[entry("syncing", 2)]).record
+    assert (record.status, record.sync_id, record.started_at) == ("timed_out", "ours", at(2))
+    assert record.ended_at is None
+
+
 def test_a_success_that_the_history_dates_not_yet_is_dated_by_the_timestamp():
     done = verdict(ticket(), NEW_SUCCESS, 40, history=[entry("completed", 2, None)])
     assert isinstance(done, Succeeded)
@@ -1244,7 +1260,10 @@ def test_what_a_task_says_too_is_not_said_twice():
 @pytest.mark.parametrize(
     ("ended", "parts"),
     [
-        (verdict(ticket(), SYNCING, DAY), ["c reached its limit after 24 h", "the sync is running"]),
+        (
+            verdict(ticket(), SYNCING, DAY, absent=True),
+            ["c reached its limit after 24 h", "the sync is running"],
+        ),
         (verdict(ticket(), PAUSED, 20, absent=True), ["is paused", "Unpause it"]),
         (
             verdict(ticket(), OLD_SUCCESS, HOUR + 1, absent=True),
