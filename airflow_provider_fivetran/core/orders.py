@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Order", "Undo"]
 
+# Of a re-sync of hundreds of tables so many are named.
+MOST_TABLES = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
@@ -55,6 +58,17 @@ class Order:
     reached; two minutes if it is not said."""
     resumable: bool = False
     """A later try of the task finds what this one has kept: what cannot be told now can be looked for then."""
+
+    @property
+    def what(self) -> str:
+        """What is to be started, in words for the log."""
+        if not self.resync:
+            return "a sync"
+        if self.scope is None:
+            return "a re-sync of everything"
+        tables = [f"{schema}.{table}" for schema, names in self.scope.items() for table in names]
+        more = f" and {len(tables) - MOST_TABLES} more" if len(tables) > MOST_TABLES else ""
+        return f"a re-sync of {', '.join(tables[:MOST_TABLES])}{more}"
 
     def __post_init__(self) -> None:
         """Refuse a policy that does not exist, which would otherwise be taken for the last one that does.

@@ -251,7 +251,8 @@ def _trigger(
                 keep(RunProgress())
             raise
         else:
-            yield Note(f"{order.name}: triggered. {ticket.link}")
+            what = "a run with a full refresh" if order.full_refresh else "a run"
+            yield Note(f"{order.name}: triggered {what}. {ticket.link}")
             return _take_place(ticket.but(triggered_at=answer.server_time or server_now), keep)
     raise FivetranTriggerUncertain(
         f"the answer to the trigger of {order.name} was lost ({lost}), and nothing tells whether Fivetran started a "

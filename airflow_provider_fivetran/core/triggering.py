@@ -120,7 +120,8 @@ class Trigger:
                 lost, looks = error, LOOKS_AFTER_LOST_ANSWER
             else:
                 yield Note(
-                    f"{self._order.connection_id}: triggered. {dashboard_link(self._order.connection_id)}"
+                    f"{self._order.connection_id}: triggered {self._order.what}. "
+                    f"{dashboard_link(self._order.connection_id)}"
                 )
                 return answer.server_time or self._server_now()
             self.in_doubt = True
@@ -250,8 +251,8 @@ class Trigger:
         link = dashboard_link(self._order.connection_id)
         return FivetranTriggerUncertain(
             f"the answer to the trigger of {self._order.connection_id} was lost"
-            f"{f' ({lost})' if lost else ''}, and nothing tells whether Fivetran started a sync: look there "
-            f"before the task runs again. {link}",
+            f"{f' ({lost})' if lost else ''}, and nothing tells whether Fivetran started {self._order.what}: "
+            f"look there before the task runs again. {link}",
             connection_id=self._order.connection_id,
             link=link,
         )

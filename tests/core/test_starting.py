@@ -880,3 +880,22 @@ def test_a_key_that_is_refused_for_minutes_while_a_trigger_is_looked_for_is_the_
     with pytest.raises(FivetranUnauthorized):
         go_on(fivetran, BEGUN)
     assert SYNC not in fivetran.requests
+
+
+MANY_TABLES = {"shop": tuple(f"t{number}" for number in range(30))}
+
+
+@pytest.mark.parametrize(
+    ("policies", "says"),
+    [
+        ({}, "c: triggered a sync. https://"),
+        ({"resync": True}, "c: triggered a re-sync of everything. https://"),
+        ({"resync": True, "scope": {"public": ("a", "b")}}, "c: triggered a re-sync of public.a, public.b. "),
+        ({"resync": True, "scope": MANY_TABLES, "scope_is_checked": True}, "shop.t9 and 20 more. https://"),
+    ],
+)
+def test_what_was_triggered_is_said(policies, says):
+    fivetran = Fivetran(look=IDLE, schemas=SchemaConfig(schemas=(PUBLIC,)))
+    begin(fivetran, **policies)
+    assert says in fivetran.said[-1]
+    assert len(fivetran.said[-1]) < 250
