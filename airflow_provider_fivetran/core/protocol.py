@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ from airflow_provider_fivetran.core.errors import (
 )
 from airflow_provider_fivetran.core.fields import maybe_text, records, section, storable
 from airflow_provider_fivetran.core.models import TRANSFORMATIONS_LINK, dashboard_link
-from airflow_provider_fivetran.core.moments import read_http_date
+from airflow_provider_fivetran.core.moments import in_words, read_http_date
 from airflow_provider_fivetran.core.secret import without_secrets
 
 if TYPE_CHECKING:
@@ -399,7 +400,10 @@ def _error_of(
         said = without_secrets(str(said), call.body)[:500] if said else said
         message += f" {code or ''}: {storable(said)}" if said else f" {code}"
     if status == 429:  # noqa: PLR2004
-        return FivetranRateLimited(message, status=status, code=code, retry_after=_retry_after(headers))
+        after = _retry_after(headers)
+        if after:
+            message += f"; it wants to be asked again in {in_words(timedelta(seconds=after))}"
+        return FivetranRateLimited(message, status=status, code=code, retry_after=after)
     if status >= 500:  # noqa: PLR2004
         return FivetranServerError(message, status=status, code=code)
     if envelope is None and status not in _ERRORS_WITHOUT_WORDS:
