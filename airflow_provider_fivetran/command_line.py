@@ -9,6 +9,7 @@ are in :mod:`airflow_provider_fivetran.commands`.
 from __future__ import annotations
 
 from functools import wraps
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_fivetran.broken_pipe import ending_quietly_when_cut_off
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["get_commands"]
 
 STATES = ("scheduled", "syncing", "paused", "rescheduled", "connected", "incomplete", "broken")
+# Beside the options on a terminal of 80 columns, and beside the commands: Airflow prints these texts as they are.
+HELP_WIDTH = 54
 
 
 def get_commands() -> list[CLICommand]:
@@ -32,44 +35,52 @@ def get_commands() -> list[CLICommand]:
         ARG_OUTPUT,
         ARG_VERBOSE,
         ActionCommand,
-        Arg,
         GroupCommand,
     )
 
-    conn_id = Arg(
+    conn_id = _arg(
         ("-c", "--conn-id"),
-        help="Airflow connection with the key and the secret (default: fivetran_default)",
+        "Airflow connection with the key and the secret (default: fivetran_default)",
         default="fivetran_default",
     )
-    group_id = Arg(("-g", "--group-id"), help="webhook of this Fivetran group, not of the whole account")
-    url = Arg(
-        ("-u", "--url"),
-        help="where it leads (default: the receiver of this Airflow, at the base_url of its api-server)",
+    group_id = _arg(
+        ("-g", "--group-id"), "webhook of this Fivetran group, not of the whole account", type=_text
     )
-    events = Arg(
+    url = _arg(
+        ("-u", "--url"),
+        "where it leads (default: the receiver of this Airflow, at the base_url of its api-server)",
+        type=_text,
+    )
+    events = _arg(
         ("-e", "--events"),
-        help="events to deliver, separated by commas (default: sync_end)",
+        "events to deliver, separated by commas (default: sync_end)",
         type=_events,
         default=["sync_end"],
     )
-    event = Arg(
+    event = _arg(
         ("-e", "--event"),
-        help="event to deliver (default: sync_end)",
+        "event to deliver (default: sync_end)",
         choices=get_args(WebhookEvent),
         metavar="EVENT",
         default="sync_end",
     )
-    paths = Arg(("path",), nargs="+", help=PATH_HELP)
-    write = Arg(("--write",), action="store_true", help=WRITE_HELP)
-    output = Arg(("--output",), choices=OUTPUTS, default="text", help=OUTPUT_HELP)
+    paths = _arg(("path",), PATH_HELP, nargs="+")
+    write = _arg(("--write",), WRITE_HELP, action="store_true")
+    output = _arg(("--output",), OUTPUT_HELP, choices=OUTPUTS, default="text")
     which = (conn_id, group_id, url, ARG_VERBOSE)
     return [
         GroupCommand(
             name="fivetran",
-            help="Look after Fivetran's connections and syncs, and rewrite DAGs of other providers",
+            help="Look after connections and syncs; rewrite DAGs of other providers",
             subcommands=[
                 *_about_connections(conn_id),
-                ActionCommand("migrate", DESCRIPTION, migrate, (paths, write, output)),
+                ActionCommand(
+                    "migrate",
+                    fill(DESCRIPTION, HELP_WIDTH),
+                    migrate,
+                    (paths, write, output),
+                    description=fill(DESCRIPTION, 78),
+                ),
                 GroupCommand(
                     name="webhooks",
                     help="Manage the webhook that points at this Airflow",
@@ -111,33 +122,28 @@ def _about_connections(conn_id: Arg) -> list[CLICommand]:
         ARG_OUTPUT,
         ARG_VERBOSE,
         ActionCommand,
-        Arg,
         GroupCommand,
     )
 
     usual = (conn_id, ARG_OUTPUT, ARG_VERBOSE)
     which = (
-        Arg(("connection",), nargs="?", help="id of the Fivetran connection"),
-        Arg(("-n", "--name"), help="instead of the id: its schema name; needs --destination"),
-        Arg(("-d", "--destination"), help="name of its destination"),
+        _arg(("connection",), "id of the Fivetran connection", nargs="?"),
+        _arg(("-n", "--name"), "instead of the id: its schema name; needs --destination"),
+        _arg(("-d", "--destination"), "name of its destination"),
     )
-    group_id = Arg(("-g", "--group-id"), help="only those of this Fivetran group")
-    state = Arg(
+    group_id = _arg(("-g", "--group-id"), "only those of the Fivetran group with this id", type=_text)
+    state = _arg(
         ("-s", "--state"),
-        help=f"only those in one of these states, separated by commas: {', '.join(STATES)}",
+        f"only those in one of these states, separated by commas: {', '.join(STATES)}",
         type=_states,
         default=[],
     )
-    limit = Arg(
-        ("-l", "--limit"), help="how many syncs to show at most (default: 20)", type=_count, default=20
-    )
-    example = Arg(
-        ("--connection",), help="id of a Fivetran connection to try (default: the first it may list)"
-    )
-    no_wait = Arg(("--no-wait",), action="store_true", help="start the sync and leave it to itself")
-    timeout = Arg(
+    limit = _arg(("-l", "--limit"), "how many syncs to show at most (default: 20)", type=_count, default=20)
+    example = _arg(("--connection",), "id of a Fivetran connection to try (default: the first it may list)")
+    no_wait = _arg(("--no-wait",), "start the sync and leave it to itself", action="store_true")
+    timeout = _arg(
         ("-t", "--timeout"),
-        help="seconds to wait at most (default: a day, a week for a historical sync); the sync goes on",
+        "seconds to wait at most (default: a day, a week for a historical sync); the sync goes on",
         type=_seconds,
     )
     policies = (
@@ -190,6 +196,12 @@ def _about_connections(conn_id: Arg) -> list[CLICommand]:
     ]
 
 
+def _arg(flags: tuple[str, ...], text: str, **options: Any) -> Arg:
+    from airflow.cli.cli_config import Arg  # noqa: PLC0415
+
+    return Arg(flags, help=fill(text, HELP_WIDTH, break_on_hyphens=False), **options)
+
+
 def _command(path: str) -> Any:
     from airflow.cli.cli_config import lazy_load_command  # noqa: PLC0415
 
@@ -204,11 +216,9 @@ def _command(path: str) -> Any:
 
 
 def _policy(state: str, meaning: str, choices: tuple[str, ...]) -> Arg:
-    from airflow.cli.cli_config import Arg  # noqa: PLC0415
-
-    return Arg(
+    return _arg(
         (f"--when-{state}",),
-        help=f"{meaning} (default: {choices[0]})",
+        f"{meaning} (default: {choices[0]})",
         choices=choices,
         metavar=f"({', '.join(choices)})",
         default=choices[0],
@@ -243,6 +253,14 @@ def _words(text: str, kind: str, known: tuple[str, ...]) -> list[str]:
     if not words:
         raise argparse.ArgumentTypeError(f"there is no {kind}; allowed are {', '.join(known)}")
     return words
+
+
+def _text(text: str) -> str:
+    import argparse  # noqa: PLC0415
+
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is empty")
+    return text
 
 
 def _count(text: str) -> int:

@@ -41,13 +41,13 @@ def receiver_url(conn_id: str) -> str:
     if tuple(map(int, airflow_version.split(".")[:2])) < (3, 3):
         raise ValueError(
             f"url is not given, and this Airflow ({airflow_version}) has no receiver of webhooks, "
-            "which needs 3.3 or newer"
+            "which needs 3.3 or newer: give url"
         )
     base_url = (conf.get("api", "base_url", fallback="") or "").strip().rstrip("/")
     if not base_url:
         raise ValueError(
             "url is not given, and the setting base_url of the section [api], which would tell where Fivetran can "
-            "reach this Airflow, is not set"
+            "reach this Airflow, is not set: give url, or set that"
         )
     return f"{base_url}{RECEIVER_PATH}{quote(conn_id, safe='')}"
 

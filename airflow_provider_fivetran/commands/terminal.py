@@ -25,6 +25,7 @@ from airflow_provider_fivetran.core.errors import (
     FivetranConnectionPaused,
     FivetranError,
     FivetranNotFound,
+    FivetranSyncTimeout,
     FivetranUnreachable,
 )
 from airflow_provider_fivetran.core.moments import in_words, write_moment
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.steps import Note
 
 __all__ = [
+    "BAD_USAGE",
     "INTERRUPTED",
     "Progress",
     "behave_as_airflows_own",
@@ -107,6 +109,8 @@ def _in_words(error: Exception, conn_id: str) -> str:
             return f"{said}. `airflow fivetran connections list` shows those that the key may see"
         case FivetranConnectionPaused():
             return f"{said} (here: --when-paused unpause)"
+        case FivetranSyncTimeout(connection_id=str() as connection_id):
+            return f"{said}. The sync goes on; `airflow fivetran sync {connection_id}` waits for it again"
         case FivetranUnreachable():
             return f"{said.partition(': ')[0]}: {unreachable(error)}. `airflow fivetran doctor` looks closer"
     return said

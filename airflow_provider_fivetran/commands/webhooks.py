@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_provider_fivetran.commands.terminal import hook_of, show
+from airflow_provider_fivetran.commands.terminal import BAD_USAGE, hook_of, show
 from airflow_provider_fivetran.webhook_setup import WebhookSetup
 
 if TYPE_CHECKING:
@@ -71,4 +72,10 @@ def remove(args: argparse.Namespace) -> None:
 @contextmanager
 def _setup(args: argparse.Namespace) -> Iterator[WebhookSetup]:
     with hook_of(args) as hook:
-        yield WebhookSetup(hook, url=args.url, group_id=args.group_id)
+        hook.get_conn()  # what is wrong with the Airflow connection is no bad usage
+        try:
+            setup = WebhookSetup(hook, url=args.url, group_id=args.group_id)
+        except ValueError as error:
+            print(f"{error}. The option is --url", file=sys.stderr)
+            raise SystemExit(BAD_USAGE) from None
+        yield setup

@@ -137,6 +137,33 @@ def test_connections_are_chosen(fivetran, three, words, ids):
     assert [row["id"] for row in json.loads(said.out)] == ids
 
 
+def test_a_group_that_does_not_exist_is_told_with_those_that_do(fivetran, three):
+    said = fivetran("connections", "list", "--group-id", "Lake", "--output", "json")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("FivetranLookupError: the key sees no group with the id 'Lake'; it sees ")
+    assert "g2 (Lake)" in said.err
+
+
+def test_of_many_groups_some_are_shown(fivetran, blocking):
+    for number in range(30):
+        blocking.sim.add_group(f"g{number}")
+    said = fivetran("connections", "list", "--group-id", "nope")
+    assert said.err.endswith(", 21 more\n")
+    assert said.err.count(" (g") == 9
+
+
+def test_a_group_without_connections_is_no_error(fivetran, three, blocking):
+    blocking.sim.add_group("g3", "Empty")
+    said = fivetran("connections", "list", "--group-id", "g3")
+    assert (said.code, said.out) == (0, "the key sees no connection in the group g3\n")
+
+
+def test_a_key_that_may_not_list_groups_cannot_tell_whether_there_is_one(fivetran, three, blocking):
+    blocking.sim.faults.add(Fault("status", status=403, path="/groups", times=None))
+    said = fivetran("connections", "list", "--group-id", "nope")
+    assert (said.code, said.out) == (0, "the key sees no connection in the group nope\n")
+
+
 def test_programs_get_values_and_not_words(fivetran, three):
     said = fivetran("connections", "list", "--output", "json")
     row = json.loads(said.out)[-1]
@@ -176,6 +203,15 @@ def test_a_wrong_key_is_told_in_a_line_and_not_shown(fivetran, blocking, words):
     assert not [secret for secret in SECRETS if secret in said.err]
 
 
+@pytest.mark.parametrize(("seconds", "says"), [(3600, "60 min\n"), (900, "15 min\n")])
+def test_a_spent_account_says_when_to_come_back(fivetran, blocking, seconds, says):
+    blocking.sim.faults.add(Fault("status", status=429, retry_after=seconds, times=None))
+    said = fivetran("connections", "list")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("FivetranRateLimited: ")
+    assert said.err.endswith(f"; it wants to be asked again in {says}")
+
+
 @pytest.mark.parametrize("words", [("connections", "list"), ("history", ID)])
 def test_an_unreachable_host_is_told_in_the_words_of_the_system(fivetran, words):
     declare("down", login="k", password="s", host=f"http://127.0.0.1:{free_port()}")
@@ -211,6 +247,10 @@ def test_an_unknown_connection_is_told_with_where_to_look(fivetran, command):
         ("history",),
         ("history", ID, "--limit", "0"),
         ("doctor", "--connection"),
+        ("connections", "list", "--group-id", ""),
+        ("webhooks", "create", "--group-id", " "),
+        ("webhooks", "create", "--url", ""),
+        ("webhooks", "create", "--url", "ftp://airflow.example"),
     ],
 )
 def test_bad_usage_is_exit_code_2_and_asks_for_nothing(fivetran, blocking, words):
@@ -221,6 +261,36 @@ def test_bad_usage_is_exit_code_2_and_asks_for_nothing(fivetran, blocking, words
     assert blocking.heard == []
 
 
+@pytest.mark.parametrize("command", ["create", "test", "rotate", "remove"])
+def test_a_webhook_of_an_airflow_without_an_address_is_bad_usage(fivetran, blocking, command, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "")
+    said = fivetran("webhooks", command)
+    assert (said.code, said.out, blocking.heard) == (2, "", [])
+    assert said.err.startswith("url is not given, and ")
+    assert said.err.endswith(". The option is --url\n")
+
+
+def test_no_line_of_our_help_is_wider_than_a_small_terminal():
+    from airflow.cli.cli_config import ARG_OUTPUT
+
+    from airflow_provider_fivetran.command_line import get_commands
+
+    def texts(command):
+        yield 4 + 10, command.help or ""
+        yield 0, getattr(command, "description", None) or ""
+        for option in getattr(command, "args", ()):
+            if option is not ARG_OUTPUT:  # Airflow's own
+                yield 24, option.kwargs.get("help") or ""
+        for each in getattr(command, "subcommands", ()):
+            yield from texts(each)
+
+    lines = [
+        (start, line) for each in get_commands() for start, text in texts(each) for line in text.splitlines()
+    ]
+    assert len(lines) > 50
+    assert [line for start, line in lines if start + len(line) > 80] == []
+
+
 # --- sync ---------------------------------------------------------------------------------------------------
 
 
@@ -229,7 +299,7 @@ def test_a_sync_is_waited_for_and_told_of_on_the_way(fivetran, blocking):
     said = fivetran("sync", ID)
     assert said.code == 0
     times, told = zip(*(line.split("  ", 1) for line in said.err.splitlines()), strict=True)
-    assert told == (f"{ID}: triggered. {LINK}", f"{ID}: the sync is running", f"{ID}: succeeded")
+    assert told == (f"{ID}: triggered a sync. {LINK}", f"{ID}: the sync is running", f"{ID}: succeeded")
     assert list(times) == sorted(times)
     [run] = blocking.sim.runs(ID)
     assert record(said.out) == {
@@ -333,11 +403,14 @@ def test_the_sync_outlives_the_time_limit_and_the_one_that_does_not_wait(fivetra
     said = fivetran("sync", ID, "--no-wait", "--output", "json")
     assert (said.code, json.loads(said.out)["status"]) == (0, "started")
     said = fivetran("sync", ID, "--timeout", "0.5", "--output", "json")
-    assert (said.code, json.loads(said.out)["status"]) == (1, "timed_out")
-    assert f"  {ID}: timed out\n" in said.err
-    assert "FivetranSyncTimeout: " in said.err
     [run] = blocking.sim.runs(ID)
     assert run.running
+    told = json.loads(said.out)
+    assert (said.code, told["status"], told["sync_id"]) == (1, "timed_out", run.sync_id)
+    assert told["started_at"] == run.started_at.isoformat()
+    assert f"  {ID}: timed out\n" in said.err
+    assert "FivetranSyncTimeout: " in said.err
+    assert f"The sync goes on; `airflow fivetran sync {ID}` waits for it again\n" in said.err
 
 
 def test_an_answer_that_is_lost_starts_no_second_sync(fivetran, blocking):
