@@ -16,7 +16,7 @@ from airflow_provider_fivetran.snapshot_arguments import (
     check_target_is_text,
     tables_of,
 )
-from airflow_provider_fivetran.snapshot_files import Files, Memory
+from airflow_provider_fivetran.snapshot_files import Files, Memory, target_at
 from airflow_provider_fivetran.snapshot_formats import writer_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ class Snapshots:
         :return: ``begun_at``, ``ended_at``, ``tries``, ``requests``, ``history_days``, ``rows`` by table; with a
             target also ``target``, ``file_format`` and ``parts`` by table, without one ``tables``, each of which is
             a list of dictionaries.
-        :raises ValueError: an argument is not allowed, or no installed package knows the scheme of the target.
+        :raises ValueError: an argument is not allowed, no installed package knows the scheme of the target, or
+            nothing can be written there.
         :raises ModuleNotFoundError: pyarrow is needed and not installed.
         :raises FivetranSnapshotIncomplete: the requests that may be made do not suffice.
         :raises FivetranSnapshotTooLarge: without a target: there is more than ``most_bytes``.
@@ -105,8 +106,6 @@ class Snapshots:
         if target is None:
             return self._snapshot_in_memory(plan, most_bytes)
         check_target_is_text(target)
-        from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
-
         identity = {
             "key": resume_key,
             "fivetran_conn_id": self.fivetran_conn_id,
@@ -114,7 +113,7 @@ class Snapshots:
             **plan.to_json(),
         }
         with Files(
-            ObjectStoragePath(target, conn_id=target_conn_id),
+            target_at(target, target_conn_id),
             suffix=file_format,
             open_part=writer_of(file_format),
             identity=identity,

@@ -28,16 +28,49 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.snapshot_tables import Row
     from airflow_provider_fivetran.snapshot_formats import Part
 
-__all__ = ["RESUME_WITHIN", "SUMMARY", "Files", "Memory"]
+__all__ = ["RESUME_WITHIN", "SUMMARY", "Files", "Memory", "UnusableTarget"]
 
 # What was begun longer ago than this is begun anew: a snapshot is a picture of one day.
 RESUME_WITHIN = timedelta(hours=24)
 SUMMARY = "_snapshot.json"
 NOTES = "_progress"
+PROBE = f"{NOTES}/probe"
 # Raised when a note of another version cannot be gone on with.
 VERSION = 1
+# What has to be installed for a scheme (source: "Object Storage" of Airflow's documentation, and its providers).
+_AMAZON, _AZURE = "apache-airflow-providers-amazon[s3fs]", "apache-airflow-providers-microsoft-azure"
+_GOOGLE = "apache-airflow-providers-google"
+_BRINGS = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), _AMAZON),
+    **dict.fromkeys(("gs", "gcs"), _GOOGLE),
+    **dict.fromkeys(("abfs", "abfss", "adl"), _AZURE),
+}
 _NOTE = re.compile(r"note-(\d{5,})\.json")
 _PART = re.compile(r"part-(\d{5,})\.(jsonl|parquet)")
+
+
+class UnusableTarget(ValueError):
+    """Nothing can be written to the target: its filesystem cannot be had, or one may not."""
+
+
+def target_at(target: str, conn_id: str | None) -> ObjectStoragePath:
+    """The folder of a target.
+
+    :param conn_id: id of the Airflow connection for it.
+    :raises UnusableTarget: its filesystem cannot be had, as a rule because a package is missing.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
+
+    scheme = target.partition("://")[0]
+    try:
+        path = ObjectStoragePath(target, conn_id=conn_id)
+        path.fs  # noqa: B018 - what it needs is imported when it is asked for
+    except (ImportError, ValueError) as error:
+        package = _BRINGS.get(scheme, "a provider of Airflow that knows it")
+        raise UnusableTarget(
+            f"target {target!r} cannot be opened: {error}; the scheme {scheme!r} needs {package} on the workers"
+        ) from error
+    return path
 
 
 class Files:
@@ -48,6 +81,7 @@ class Files:
     :param open_part: makes the writer of a part from its table and its open file.
     :param identity: what an interrupted snapshot must have been begun with to be gone on with, as plain JSON.
     :param now: by our clock.
+    :raises UnusableTarget: nothing can be written there.
     """
 
     def __init__(
@@ -71,7 +105,10 @@ class Files:
         self.rows: dict[str, int] = {}
         self.begun_at = now
         self.progress = Progress()
-        self._go_on_or_begin(now)
+        try:
+            self._go_on_or_begin(now)
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise UnusableTarget(f"target {str(target)!r} cannot be written: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -160,11 +197,13 @@ class Files:
         return True
 
     def _begin(self) -> None:
-        """Remove what an earlier snapshot left: first what says that it is whole."""
+        """Remove what an earlier snapshot left, first what says that it is whole; see that one can write."""
         self._remove(SUMMARY)
         for name in self._names_in(NOTES):
             self._remove(f"{NOTES}/{name}")
         self._remove_parts()
+        self._write(PROBE, "")
+        self._remove(PROBE)
 
     def _remove_parts(self) -> None:
         """Remove the parts that do not count."""

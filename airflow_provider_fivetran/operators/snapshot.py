@@ -58,7 +58,8 @@ class FivetranSnapshotOperator(FivetranTask, BaseOperator):
     :raises FivetranSnapshotIncomplete: the requests that may be made did not suffice; a retry goes on.
     :raises FivetranUnreachable: Fivetran could not be reached for two minutes; a retry goes on.
     :raises AirflowFailException: trying again would change nothing: the key is wrong or may see none of it, a
-        package is missing, the rows do not fit into an XCom. The error itself is its ``__cause__``.
+        package is missing, nothing can be written to the target, the rows do not fit into an XCom. The error itself
+        is its ``__cause__``.
     """
 
     template_fields: Sequence[str] = ("target", "target_conn_id", "fivetran_conn_id")
@@ -117,6 +118,7 @@ class FivetranSnapshotOperator(FivetranTask, BaseOperator):
         from airflow.providers.common.compat.sdk import AirflowFailException  # noqa: PLC0415
 
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
+        from airflow_provider_fivetran.snapshot_files import UnusableTarget  # noqa: PLC0415
 
         ti = context["ti"]
         with failing_at_once_when_pointless(), self._hook() as hook:
@@ -132,5 +134,5 @@ class FivetranSnapshotOperator(FivetranTask, BaseOperator):
                     leave_requests=self.leave_requests,
                     resume_key=f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}",
                 )
-            except ModuleNotFoundError as error:
+            except (ModuleNotFoundError, UnusableTarget) as error:
                 raise AirflowFailException(str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_fivetran.core.errors import (
     FivetranForbidden,
@@ -54,6 +56,10 @@ def hook(blocking):
     with FivetranHook(blocking.conn_id, fivetran_retry_delay=0.01) as hook:
         yield hook
     assert {request.method for request in blocking.heard} <= {"GET"}
+
+
+def forbidden(*_args, **_more):
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 @pytest.fixture
@@ -142,8 +148,25 @@ class TestHook:
         assert blocking.sim.count() == 0
 
     def test_a_target_that_nothing_knows_is_an_error_before_the_first_request(self, blocking, hook):
-        with pytest.raises(ValueError, match="nowhere"):
+        with pytest.raises(
+            ValueError,
+            match=r"'nowhere://bucket/folder' cannot be opened: .*the scheme 'nowhere' needs a provider",
+        ):
             hook.take_snapshot("nowhere://bucket/folder")
+        assert blocking.sim.count() == 0
+
+    @pytest.mark.parametrize("wrong", [NotADirectoryError, PermissionError])
+    def test_a_folder_that_cannot_be_written_is_an_error_before_the_first_request(
+        self, blocking, hook, tmp_path, monkeypatch, wrong
+    ):
+        Path(tmp_path, "taken").write_text("by a file")
+        target = str(tmp_path / "taken" / "snapshot")
+        if wrong is PermissionError:  # root is forbidden nothing
+            target = str(tmp_path / "folder")
+            monkeypatch.setattr(LocalFileSystem, "makedirs", forbidden)
+        with pytest.raises(ValueError, match=rf"target .*{target}' cannot be written: ") as caught:
+            hook.take_snapshot(target)
+        assert isinstance(caught.value.__cause__, wrong)
         assert blocking.sim.count() == 0
 
     @pytest.mark.parametrize(
@@ -380,16 +403,34 @@ class TestOperator:
             execute(task, {"ti": TaskInstance()})
         assert blocking.sim.count() == 0
 
-    def test_what_no_retry_mends_fails_at_once(self, blocking, folder, monkeypatch):
+    def test_what_no_retry_mends_fails_at_once(self, blocking, folder, tmp_path, monkeypatch):
         fill(blocking, 300)
         with pytest.raises(AirflowFailException, match="FivetranSnapshotTooLarge"):
             execute(self.operator(blocking), {"ti": TaskInstance()})
         monkeypatch.setitem(sys.modules, "pyarrow", None)
         with pytest.raises(AirflowFailException, match="needs pyarrow"):
             execute(self.operator(blocking, target=folder, file_format="parquet"), {"ti": TaskInstance()})
+        (tmp_path / "taken").write_text("by a file")
+        with pytest.raises(AirflowFailException, match="cannot be written"):
+            execute(self.operator(blocking, target=f"{tmp_path}/taken/here"), {"ti": TaskInstance()})
         blocking.sim.revoke("sim-key")
         with pytest.raises(AirflowFailException, match="FivetranUnauthorized"):
             execute(self.operator(blocking, target=folder), {"ti": TaskInstance()})
+
+    @pytest.mark.parametrize(
+        ("scheme", "package"),
+        [
+            ("s3", "apache-airflow-providers-amazon[s3fs]"),
+            ("gs", "apache-airflow-providers-google"),
+            ("abfs", "apache-airflow-providers-microsoft-azure"),
+        ],
+    )
+    def test_a_package_that_is_missing_for_the_target_is_named_at_once(self, blocking, scheme, package):
+        task = self.operator(blocking, target=f"{scheme}://lake/fivetran")
+        with pytest.raises(AirflowFailException) as caught:
+            execute(task, {"ti": TaskInstance()})
+        assert str(caught.value).endswith(f"the scheme {scheme!r} needs {package} on the workers")
+        assert blocking.sim.count() == 0
 
     def test_no_secret_of_a_source_is_written(self, blocking, folder):
         fill(blocking, 1, config={"host": "needle-host", "password": "needle-password"})
