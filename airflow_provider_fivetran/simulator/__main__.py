@@ -18,6 +18,8 @@ from .simulator import DEFAULT_KEY, DEFAULT_SECRET, Simulator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+LAST_PORT = 65_535
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
@@ -45,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; loopback only unless --any-host is given")
     add("--any-host", action="store_true", help="allow --host to be an address that others can reach")
-    add("--port", type=int, default=0, help="port to listen on; 0, the default, takes a free one")
+    add("--port", type=_port, default=0, help="port to listen on; 0, the default, takes a free one")
     add(
         "--account",
         type=Path,
@@ -54,7 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--duckdb", type=Path, help="DuckDB file into which every sync that ends well lands a small shop")
     add("--key", default=DEFAULT_KEY, help="API key (default %(default)s)")
     add("--secret", default=DEFAULT_SECRET, help="API secret (default %(default)s)")
-    add("--speed", type=float, default=1.0, help="simulated seconds in one real second (default 1)")
+    add(
+        "--speed",
+        type=float,
+        default=1.0,
+        help="simulated seconds in one real second (default 1); at 0 time passes only by POST /_control/clock",
+    )
     add("--seed", type=int, default=0, help="seed of everything that looks random")
     add("--duration", type=float, default=1.0, help="seconds that a sync takes (default 1)")
     add("--every", type=float, help="seconds between the syncs that the connections start by themselves")
@@ -66,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         help="add a connection; may be given several times",
     )
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: a whole number from 0 to {LAST_PORT}")
+    return int(text)
 
 
 def _build(options: argparse.Namespace) -> Simulator:

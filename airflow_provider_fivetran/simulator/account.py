@@ -377,6 +377,8 @@ def _refuse_or_ignore(choice: str, why: str) -> None:
 
 
 def _check_connection(connection: Connection) -> None:
+    if not connection.id.strip():
+        raise ValueError(f"id of a connection is {connection.id!r}; allowed: a text that is not empty")
     check_choices("setup_state", connection.setup_state, get_args(SetupState))
     check_choices("schedule_type", connection.schedule_type, get_args(ScheduleType))
     check_choices("sync_frequency", connection.sync_frequency, (None, *SyncFrequency))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,5 +26,5 @@ def check_types(name: str, value: object, *types: type) -> None:
 
 def check_numbers(name: str, value: object, *, least: float = 0.0) -> None:
     # A bool is an int in Python, but nobody means one second by True.
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
         raise ValueError(f"{name} is {value!r}; allowed: a number of at least {least:g}")

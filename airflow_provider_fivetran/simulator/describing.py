@@ -6,6 +6,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from .account import DEFAULT_GROUP
 from .checking import check_types
 from .faults import Fault
 from .mishaps import Mishap
@@ -165,7 +166,10 @@ def _add_system_key(simulator: Simulator, data: Mapping[str, Any]) -> None:
 def _add_group(simulator: Simulator, data: Mapping[str, Any]) -> None:
     names = {"id", "name", "service", "region", "time_zone_offset", "setup_status", "config"}
     values = _checked(data, names, required=("id",))
-    simulator.add_group(values.pop("id"), **values)
+    added = simulator.add_group(values.pop("id"), **values)
+    always = simulator.account.groups[DEFAULT_GROUP]
+    if added.name == always.name and added is not always:
+        always.name = DEFAULT_GROUP  # a name that is described is to mean one group
 
 
 def _add_user(simulator: Simulator, data: Mapping[str, Any]) -> None:

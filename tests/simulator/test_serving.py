@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from airflow_provider_fivetran.simulator import Fault, Simulator, SyncPlan
+from airflow_provider_fivetran.simulator.describing import load_account
 
 AUTH = ("sim-key", "sim-secret")
 
@@ -115,6 +116,11 @@ def test_the_command_line_prints_one_line_and_serves_until_ctrl_c(tmp_path):
         (["--host", "0.0.0.0"], "loopback"),
         (["--account", "/nowhere.json"], "nowhere.json"),
         (["--duration", "-1"], "duration is -1"),
+        (["--speed", "nan"], "speed is nan; allowed: a number of at least 0"),
+        (["--port", "99999"], "'99999'; allowed: a whole number from 0 to 65535"),
+        (["--port", "-1"], "'-1'; allowed: a whole number"),
+        (["--connection", ""], "id of a connection is ''; allowed"),
+        (["--connection", ":x"], "id of a connection is ''; allowed"),
     ],
 )
 def test_the_command_line_explains_what_is_wrong(capsys, arguments, words):
@@ -123,3 +129,17 @@ def test_the_command_line_explains_what_is_wrong(capsys, arguments, words):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("described", "names"),
+    [
+        ([("lake", "Warehouse")], {"sim_group": "sim_group", "lake": "Warehouse"}),
+        ([("lake", "Lake")], {"sim_group": "Warehouse", "lake": "Lake"}),
+        ([("sim_group", "Lake"), ("w", "Warehouse")], {"sim_group": "Lake", "w": "Warehouse"}),
+    ],
+)
+def test_the_group_that_is_always_there_takes_no_name_of_a_described_one(described, names):
+    simulator = Simulator()
+    load_account(simulator, {"groups": [{"id": id_, "name": name} for id_, name in described]})
+    assert {group.id: group.name for group in simulator.account.groups.values()} == names
