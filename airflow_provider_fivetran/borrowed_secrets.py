@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_fivetran.core.secret import Secret, looks_secret
 
@@ -22,13 +22,19 @@ def read_secrets(sources: Mapping[str, Sequence[str]]) -> dict[str, Secret | int
 
     :param sources: for each field the id of an Airflow connection and its attribute: ``password``, ``login``,
         ``host``, ``schema``, ``port`` or ``extra.KEY``.
+    :raises AirflowNotFoundException: there is no such Airflow connection.
     :raises ValueError: an Airflow connection has not that attribute, or nothing in it.
     """
     return {path: _read(path, conn_id, attribute) for path, (conn_id, attribute) in sources.items()}
 
 
 def _read(path: str, conn_id: str, attribute: str) -> Secret | int:
-    conn = BaseHook.get_connection(conn_id)
+    try:
+        conn = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise AirflowNotFoundException(
+            f"secrets[{path!r}] is to come from the Airflow connection {conn_id!r}, which is not there: {error}"
+        ) from error
     kind, _, key = attribute.partition(".")
     if kind == "extra":
         value = conn.extra_dejson.get(key)

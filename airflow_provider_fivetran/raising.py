@@ -29,7 +29,9 @@ __all__ = ["as_airflow_promises", "failing_at_once_when_pointless"]
 def failing_at_once_when_pointless() -> Iterator[None]:
     """Turn an error that no retry can mend into ``AirflowFailException``, which ends the task without retries.
 
-    The original error is its ``__cause__``. All other errors pass as they are and leave the retries to the task.
+    The original error is its ``__cause__``. All other errors pass as they are and leave the retries to the task;
+    so does Airflow's own of an Airflow connection that is not there, for it says the same while a secrets backend
+    cannot be reached, or a connection is being imported anew.
     """
     try:
         yield

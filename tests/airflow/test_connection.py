@@ -8,7 +8,7 @@ import re
 import traceback
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowNotFoundException
 
 from airflow_provider_fivetran.core import ensuring
 from airflow_provider_fivetran.core.setups import ConnectCard
@@ -158,6 +158,13 @@ def truth(way):
 
 
 class TestCreating:
+    def test_an_airflow_connection_that_is_not_there_is_told_with_what_it_is_for(self, blocking):
+        secrets = {"config.password": ("nix", "password")}
+        done = ensure(blocking, secrets=secrets)
+        assert isinstance(done.error, AirflowNotFoundException)
+        assert "secrets['config.password'] is to come from the Airflow connection 'nix'" in str(done.error)
+        assert blocking.sim.account.connections == {}
+
     def test_it_is_made_once_paused_and_nothing_is_synced(self, blocking):
         first = ensure(blocking).well()
         assert first.value == truth(blocking).id
