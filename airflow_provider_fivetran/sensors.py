@@ -61,7 +61,7 @@ class FivetranSensor(BeginsInTriggerer, TicketSensor):
         it could start later.
     :param always_wait_when_syncing: do not succeed while a sync is running.
     :param propagate_failures_forward: with ``completed_after_time``: fail if the last sync failed, even if that
-        was before the time.
+        was before the time. Without it accepted and of no effect, as in the package that DAGs may come from.
     :param deferrable: wait in the triggerer; unset follows ``[operators] default_deferrable``.
     :param start_from_trigger: also begin in the triggerer, without a worker before (Airflow 3.3 and newer). True: an
         error where that cannot be; None: wherever it can be.

@@ -90,6 +90,11 @@ class FivetranRotateKeyOperator(FivetranTask, BaseOperator):
             )
         check_text("admin_conn_id", self.admin_conn_id)
         self._check_way_to_fivetran()
+        if self.admin_conn_id == self.fivetran_conn_id:
+            raise ValueError(
+                f"admin_conn_id and fivetran_conn_id are both {self.admin_conn_id!r}; allowed are two: system keys, "
+                "such as the one that is rotated, cannot manage system keys"
+            )
         check_choice("expiration_period", self.expiration_period, ExpirationPeriod)
         span_of("settling", self.settling, zero=True)
 

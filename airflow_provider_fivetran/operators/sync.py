@@ -78,7 +78,7 @@ class FivetranOperator(WaitingTask):
     :param when_killed: the task is marked failed, its DAG run or its own deadline passes, or its worker is ended and
         no retry follows. ``"leave"``: the sync goes on; ``"stop"``: it is stopped, also one that was only attached
         to, by pausing the connection until it has stopped. A deferred task is told of its end by Airflow 3.3 and
-        newer only.
+        newer only, and with ``wait_for_completion=False`` there is no task any more that could be killed.
     :param restore_schedule: put the schedule type back at the end.
     :param fresh_within: succeed at once, without a sync, when the last sync ended well that recently; a timedelta
         or seconds.

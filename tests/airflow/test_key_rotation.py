@@ -560,6 +560,10 @@ class TestOperator:
         ti = TaskInstance("rotate")
         return execute(self.operator(pair, **arguments), {"ti": ti, "task_instance": ti})
 
+    def test_the_administrator_is_none_of_the_pair(self, pair):
+        with pytest.raises(ValueError, match=rf"admin_conn_id and fivetran_conn_id are both '{pair.main}'"):
+            self.operator(pair, admin_conn_id=pair.main)
+
     def test_it_rotates_and_returns_no_secret(self, pair, said):
         result = self.run(pair)
         assert pair.living == {"main", "spare"}
