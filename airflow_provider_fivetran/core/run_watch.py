@@ -10,6 +10,7 @@ from airflow_provider_fivetran.core.cadence import QUICKEST
 from airflow_provider_fivetran.core.endpoints import cancel_transformation, get_transformation
 from airflow_provider_fivetran.core.enduring import Endurance
 from airflow_provider_fivetran.core.errors import FivetranConflict, FivetranError, FivetranNotFound
+from airflow_provider_fivetran.core.models import TRANSFORMATIONS_LINK
 from airflow_provider_fivetran.core.moments import in_words
 from airflow_provider_fivetran.core.run_decision import RunSeen, deleted, judge_run, timed_out_run
 from airflow_provider_fivetran.core.runs import RunEnded
@@ -139,7 +140,8 @@ def _cancel(
             yield Note(f"{name}: cannot be cancelled at the moment, trying again: {error}", is_warning=True)
         if clock() >= limit:
             yield Note(
-                f"{name}: its run was to be cancelled, but did not stop within {in_words(patience)}; look there",
+                f"{name}: its run was to be cancelled, but did not stop within {in_words(patience)}; look there. "
+                f"{TRANSFORMATIONS_LINK}",
                 is_warning=True,
             )
             return False

@@ -187,7 +187,10 @@ def undo(
     try:
         yield from ask_patiently(change_connection(connection_id, changes), clock, patience=patience)
     except FivetranError as error:
-        yield Note(f"{connection_id}: could not put back {changes}, do it by hand: {error}", is_warning=True)
+        link = dashboard_link(connection_id)
+        yield Note(
+            f"{connection_id}: could not put back {changes}, do it by hand: {error}. {link}", is_warning=True
+        )
         return False
     yield Note(f"{connection_id}: put back {changes}")
     return True

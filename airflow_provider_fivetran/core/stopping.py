@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_fivetran.core.endpoints import change_connection, get_connection
 from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.models import dashboard_link
 from airflow_provider_fivetran.core.moments import in_words
 from airflow_provider_fivetran.core.steps import Note, Pause, ask, ask_patiently
 
@@ -35,14 +36,14 @@ def stop(
     try:
         was_paused = (yield from ask(get_connection(connection_id))).value.paused
     except FivetranError as error:
-        yield _look_there(connection_id, error)
+        yield _look_there(connection_id, "the sync could not be stopped", error)
         return
     try:
         if not was_paused:
             yield from ask(change_connection(connection_id, {"paused": True}))
         yield from _wait_until_stopped(connection_id, clock, patience)
     except FivetranError as error:
-        yield _look_there(connection_id, error)
+        yield _look_there(connection_id, "the sync could not be stopped", error)
     # Whatever went wrong: a connection that is left paused would sync no more.
     back = {"paused": was_paused, **undone.changes()}
     if back == {"paused": True}:
@@ -50,7 +51,8 @@ def stop(
     try:
         yield from ask_patiently(change_connection(connection_id, back), clock, patience=patience)
     except FivetranError as error:
-        yield _look_there(connection_id, error)
+        changes = ", ".join(f"{name} to {value}" for name, value in back.items())
+        yield _look_there(connection_id, f"the connection could not be put back ({changes})", error)
 
 
 def let_it_be_stopped(connection_id: str, clock: Clock) -> Procedure[None]:
@@ -68,12 +70,9 @@ def let_it_be_stopped(connection_id: str, clock: Clock) -> Procedure[None]:
         yield Pause(clock() + BETWEEN_LOOKS)
 
 
-def _look_there(connection_id: str, error: FivetranError) -> Note:
-    return Note(
-        f"{connection_id}: the sync could not be stopped, or the connection could not be put back as it was; "
-        f"look there: {error}",
-        is_warning=True,
-    )
+def _look_there(connection_id: str, what: str, error: FivetranError) -> Note:
+    text = f"{connection_id}: {what}; look there: {error}. {dashboard_link(connection_id)}"
+    return Note(text, is_warning=True)
 
 
 def _wait_until_stopped(connection_id: str, clock: Clock, patience: timedelta) -> Procedure[None]:
@@ -90,6 +89,7 @@ def _wait_until_stopped(connection_id: str, clock: Clock, patience: timedelta) -
             return
         yield Pause(clock() + BETWEEN_LOOKS)
     yield Note(
-        f"{connection_id}: the sync was told to stop, but did not within {in_words(patience)}; look there",
+        f"{connection_id}: the sync was told to stop, but did not within {in_words(patience)}; look there. "
+        f"{dashboard_link(connection_id)}",
         is_warning=True,
     )

@@ -136,7 +136,8 @@ class Visit(Visiting["Order", Memo, "Outcome"]):
         self._memory.forget()
         if isinstance(begun, Skipped):
             raise AirflowSkipException(f"{begun.record.connection_id}: {begun.reason}")
-        self._task.log.info("The last sync ended well at %s: fresh enough", begun.record.ended_at)
+        name, at = begun.record.connection_id, begun.record.ended_at_text
+        self._task.log.info("%s: fresh enough, for its last sync ended well at %s; none is started", name, at)
         return begun.record.ended_at_text
 
     def _record_of_start(self, ticket: Ticket) -> SyncRecord:

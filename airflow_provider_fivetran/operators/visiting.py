@@ -235,7 +235,12 @@ class Visiting(ABC, Generic[O, M, E]):
             # A person wants it to run again, and nothing of it is known to be under way.
             self._memo = self._anew(memo)
             return self._start(order, maybe_started=memo.unanswered)
-        self._task.log.info("An earlier try of this task has begun already; going on with its %s", self.what)
+        self._task.log.info(
+            "%s: an earlier try of this task began at %s; going on with its %s",
+            ticket.name,
+            write_moment(ticket.begun_at),
+            self.what,
+        )
         self._taken_up = True
         self._memory.keep(memo)  # as this try's: it is this one now that may die
         return self._take_up(order, memo, ticket)

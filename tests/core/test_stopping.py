@@ -77,7 +77,16 @@ def test_a_connection_that_cannot_be_looked_at_is_not_changed(look):
 def test_what_cannot_be_put_back_is_said():
     fivetran = Fivetran(look=[SYNCING, STOPPED], change=[None, LOST])
     halt(fivetran)
-    assert "look there" in fivetran.warnings[-1]
+    assert "c: the connection could not be put back (paused to False); look there: " in fivetran.warnings[-1]
+    assert fivetran.warnings[-1].endswith("https://fivetran.com/dashboard/connections/c")
+
+
+def test_that_a_sync_could_not_be_stopped_is_another_thing():
+    fivetran = Fivetran(look=FivetranForbidden("403"))
+    halt(fivetran)
+    assert fivetran.warnings == [
+        "c: the sync could not be stopped; look there: 403. https://fivetran.com/dashboard/connections/c"
+    ]
 
 
 def test_a_driver_that_gives_no_answer_to_a_call_is_told_so():
