@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_fivetran.arguments import SHORTEST_POLL, deferrable_of, span_of
-from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.clock import beyond, utcnow
 from airflow_provider_fivetran.core.moments import in_words, write_moment
 from airflow_provider_fivetran.core.policies import WhenMissing, WhenTroubled
 from airflow_provider_fivetran.freshness_task import FreshnessTask, allowing
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.survey import Selection
 
 __all__ = ["FivetranFreshnessSensor"]
-
-BACKSTOP = timedelta(hours=1)
 
 
 class FivetranFreshnessSensor(FreshnessTask, BaseSensorOperator):
@@ -151,7 +149,7 @@ class FivetranFreshnessSensor(FreshnessTask, BaseSensorOperator):
                     deadline=write_moment(deadline),
                 ),
                 method_name="execute_complete",
-                timeout=max(deadline - utcnow(), timedelta(0)) + BACKSTOP,
+                timeout=beyond(deadline),
             )
         return done.xcom_value
 

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fivetran.arguments import check_flag, check_identified, span_of
-from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.clock import BACKSTOP, utcnow
 from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.links import RECORD_XCOM, FivetranConnectionLink, forget_results
 from airflow_provider_fivetran.sensor_freshness import FivetranFreshnessSensor
 from airflow_provider_fivetran.sensor_setup import FivetranSetupSensor
 from airflow_provider_fivetran.sensor_transformation import FivetranTransformationSensor
-from airflow_provider_fivetran.ticket_sensor import BACKSTOP, TicketSensor
+from airflow_provider_fivetran.ticket_sensor import TicketSensor
 from airflow_provider_fivetran.without_worker import BeginsInTriggerer, is_possible, why_a_worker
 
 if TYPE_CHECKING:

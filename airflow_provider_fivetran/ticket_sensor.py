@@ -13,7 +13,7 @@ from airflow_provider_fivetran.arguments import (
     deferrable_of,
     span_of,
 )
-from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.clock import beyond, utcnow
 from airflow_provider_fivetran.core.moments import read_after
 from airflow_provider_fivetran.fivetran_task import FivetranTask
 
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_fivetran.core.steps import Procedure
     from airflow_provider_fivetran.hooks import FivetranHook
 
-__all__ = ["BACKSTOP", "TicketSensor"]
+__all__ = ["TicketSensor"]
 
-# Airflow's own limit of a deferred wait comes so long after the one that the trigger keeps.
-BACKSTOP = timedelta(hours=1)
 NO_TIME_YET = datetime.fromtimestamp(0, UTC)
 
 
@@ -81,7 +79,7 @@ class TicketSensor(FivetranTask, BaseSensorOperator):
                     retry_delay=self.fivetran_retry_delay,
                 ),
                 method_name="execute_complete",
-                timeout=max(ticket.deadline() - utcnow(), timedelta(0)) + BACKSTOP,
+                timeout=beyond(ticket.deadline()),
             )
         return done.xcom_value
 

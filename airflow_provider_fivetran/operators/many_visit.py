@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
 from airflow_provider_fivetran.announcing import MOST_EVENTS, announce_each
-from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.clock import BACKSTOP, utcnow
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
     FivetranLookupError,
@@ -34,7 +34,6 @@ from airflow_provider_fivetran.operators.many_plan import Plan
 from airflow_provider_fivetran.operators.many_starts import Starts
 from airflow_provider_fivetran.operators.memory import Notes
 from airflow_provider_fivetran.operators.one_of_many import OneVisit
-from airflow_provider_fivetran.operators.visiting import BACKSTOP
 from airflow_provider_fivetran.trigger_many import VERDICT, FivetranSyncManyTrigger
 
 if TYPE_CHECKING:

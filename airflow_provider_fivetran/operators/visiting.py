@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 
-from airflow_provider_fivetran.clock import utcnow
+from airflow_provider_fivetran.clock import beyond, utcnow
 from airflow_provider_fivetran.core.errors import FivetranError
 from airflow_provider_fivetran.core.events import BrokenOff
 from airflow_provider_fivetran.core.moments import write_moment
@@ -17,7 +16,7 @@ from airflow_provider_fivetran.killing import may_be_stopped, state_in_worker, w
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Terms", "Visiting"]
 
 # The trigger ends each wait itself; Airflow's own limit is there in case the trigger cannot.
-BACKSTOP = timedelta(hours=1)
 
 
 O = TypeVar("O", bound="Order | RunOrder")  # noqa: E741
@@ -257,7 +255,7 @@ class Visiting(ABC, Generic[O, M, E]):
         raise TaskDeferred(
             trigger=self._waiting(ticket),
             method_name="execute_complete",
-            timeout=max(self._ends_by(ticket) - utcnow(), timedelta(0)) + BACKSTOP,
+            timeout=beyond(self._ends_by(ticket)),
         )
 
     def _waiting(self, ticket: Any) -> BaseTrigger:
