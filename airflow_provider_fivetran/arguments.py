@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHORTEST_POLL",
+    "WAYS",
     "check_attempts",
     "check_choice",
+    "check_chosen",
     "check_columns",
     "check_confirmed",
     "check_delay",
@@ -37,6 +39,8 @@ __all__ = [
 
 # Seconds. Asked more often than this, Fivetran refuses the whole account after minutes.
 SHORTEST_POLL = 0.05
+# In one of these ways connections are named; the rest narrows the choice.
+WAYS = ("connector_ids", "group_id", "destination_name")
 _NEVER_TEXT = (bool, int, float, bytes, list, tuple, dict, set)
 
 
@@ -178,39 +182,70 @@ def check_share(name: str, value: object) -> None:
         raise ValueError(f"{name} is {value!r}; allowed is a share above 0 and below 1, such as 0.1")
 
 
-def check_ids(name: str, value: object, *, empty: bool = False) -> None:
+def check_ids(name: str, value: object, *, empty: bool = False, what: str = "id") -> None:
     """Check an argument that is an id or several. What another task returns is none yet, and is left alone.
 
     :param empty: whether there may be none.
+    :param what: what each of them is.
     :raises ValueError: it can never become that.
     """
     if isinstance(value, (list, tuple, set, frozenset)):
         if not value and not empty:
-            raise ValueError(f"{name} is {value!r}; allowed are ids, at least one")
+            raise ValueError(f"{name} is {value!r}; {_listed(what)}, at least one")
         for each in value:
-            check_text(f"an id in {name}", each)
+            check_text(f"one {what} in {name}", each)
+    elif value is None or value == "" or isinstance(value, _NEVER_TEXT):
+        raise ValueError(f"{name} is {value!r}; {_listed(what)}")
     else:
         check_text(name, value)
 
 
-def ids_of(name: str, value: object) -> tuple[str, ...]:
+def ids_of(name: str, value: object, *, what: str = "id") -> tuple[str, ...]:
     """Read an id or several, as a sequence or as a text with commas, when the task runs; each is there once.
 
+    :param what: what each of them is.
     :raises ValueError: it is neither; or an id is empty, which is what a template makes of nothing.
     """
     parts = value.split(",") if isinstance(value, str) and value.strip() else value
     if not isinstance(parts, (list, tuple, set, frozenset)):
-        raise ValueError(  # noqa: TRY004 - as elsewhere
-            f"{name} is {value!r}; allowed are ids, as a list or as a text with commas"
-        )
+        raise ValueError(f"{name} is {value!r}; {_listed(what)}")  # noqa: TRY004 - as elsewhere
     ids = [part.strip() if isinstance(part, str) else part for part in parts]
     for each in ids:
         if not isinstance(each, str) or each in {"", "None", ".", ".."} or set(each) & set("[]{}'\""):
             raise ValueError(
-                f"{name} is {value!r}, in which {each!r} is no id; allowed are ids, as a list or as a text with "
-                "commas. A template that makes a list needs render_template_as_native_obj of the DAG"
+                f"{name} is {value!r}, in which {each!r} is no {what}; {_listed(what)}. "
+                "A template that makes a list needs render_template_as_native_obj of the DAG"
             )
     return tuple(dict.fromkeys(sorted(ids) if isinstance(value, (set, frozenset)) else ids))
+
+
+def _listed(what: str) -> str:
+    return f"allowed are {what}s, as a list or as a text with commas"
+
+
+def check_chosen(given: Mapping[str, object], *, empty: bool = False) -> None:
+    """Check that it is said which of all connections are meant: what comes to nothing must not mean all.
+
+    :param given: the values of ``connector_ids``, ``group_id``, ``destination_name``, ``services``,
+        ``name_pattern``, ``only_failed`` and ``exclude``.
+    :param empty: whether ``connector_ids`` may have none.
+    :raises ValueError: it is not said, or one of them can never become what it has to be.
+    """
+    way = check_ways({name: given[name] for name in WAYS})
+    check_flag("only_failed", given["only_failed"])
+    if way is None and given["services"] is given["name_pattern"] is None and not given["only_failed"]:
+        raise ValueError(
+            f"which connections is not said; give one of {', '.join(WAYS)}, or services, name_pattern or "
+            "only_failed. name_pattern='*' means all that the key may see"
+        )
+    if given["connector_ids"] is not None:
+        check_ids("connector_ids", given["connector_ids"], empty=empty)
+    if given["services"] is not None:
+        check_ids("services", given["services"], what="type")
+    for name in ("group_id", "destination_name", "name_pattern"):
+        if given[name] is not None:
+            check_text(name, given[name])
+    check_ids("exclude", given["exclude"], empty=True)
 
 
 def check_flag(name: str, value: object, *, optional: bool = False) -> None:

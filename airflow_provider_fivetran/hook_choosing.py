@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_fivetran.arguments import check_flag, check_found, check_text, ids_of
+from airflow_provider_fivetran.arguments import check_chosen, check_found, ids_of
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.choosing import Choice
 from airflow_provider_fivetran.core.steps import PATIENCE, patiently
@@ -30,7 +30,7 @@ class ChoosingCalls:
 
         def select_connections(
             self,
-            connection_ids: object = None,
+            connector_ids: object = None,
             *,
             group_id: str | None = None,
             destination_name: str | None = None,
@@ -39,7 +39,7 @@ class ChoosingCalls:
 
     def choose_connections(
         self,
-        connection_ids: str | Sequence[str] | None = None,
+        connector_ids: str | Sequence[str] | None = None,
         *,
         group_id: str | None = None,
         destination_name: str | None = None,
@@ -48,12 +48,13 @@ class ChoosingCalls:
         name_pattern: str | None = None,
         only_failed: bool = False,
     ) -> tuple[str, ...]:
-        """Choose connections; what is given narrows the choice, and without anything it is all that the key may see.
+        """Choose connections: those of which all that is given is so.
 
+        At least one of the arguments but ``exclude`` is given; ``name_pattern="*"`` alone: all that the key may see.
         Ids alone take no request. Otherwise ``GET /v1/connections`` takes one for each thousand connections of the
         account or the group; up to three ids take a ``GET /v1/connections/{id}`` each instead.
 
-        :param connection_ids: among those with these ids. One that Fivetran does not show is chosen all the same:
+        :param connector_ids: among those with these ids. One that Fivetran does not show is chosen all the same:
             whoever uses it meets the error that says so;
         :param group_id: or of this group;
         :param destination_name: or of the group with this name, which takes a request more.
@@ -65,33 +66,29 @@ class ChoosingCalls:
         :param only_failed: only those whose last sync that ended did not end well (``failed_at`` is newer than
             ``succeeded_at``).
         :return: ids, in the order in which they were given or listed, each once.
-        :raises ValueError: an argument is not allowed.
+        :raises ValueError: none is given, or one is not allowed.
         :raises FivetranLookupError: no group, or more than one, has that name.
         :raises FivetranError: (one of its kinds) Fivetran refused, or could not be reached for two minutes.
         """
-        choice = choice_of(services, name_pattern, only_failed=only_failed)
-        selection = self.select_connections(
-            connection_ids, group_id=group_id, destination_name=destination_name, exclude=exclude
+        named: dict[str, Any] = {
+            "connector_ids": connector_ids,
+            "group_id": group_id,
+            "destination_name": destination_name,
+            "exclude": exclude,
+        }
+        narrowed = {"services": services, "name_pattern": name_pattern, "only_failed": only_failed}
+        check_chosen({**named, **narrowed}, empty=True)
+        if name_pattern is not None:
+            check_found("name_pattern", name_pattern)
+        choice = Choice(
+            services=frozenset(() if services is None else ids_of("services", services, what="type")),
+            name_pattern=name_pattern,
+            only_failed=only_failed,
         )
+        selection = self.select_connections(**named)
         if selection.connection_ids is not None and choice.takes_all:
             return selection.ids
         seen = self.carry_out(patiently(lambda: survey(selection), utcnow, patience=PATIENCE))
         wanted = {connection.id for connection in choice.of(seen.connections.values())} | set(seen.missing)
         order = selection.ids if selection.connection_ids is not None else tuple(seen.connections)
         return tuple(name for name in order if name in wanted)
-
-
-def choice_of(services: str | Sequence[str] | None, name_pattern: str | None, *, only_failed: bool) -> Choice:
-    """Read what narrows a choice.
-
-    :raises ValueError: an argument is not allowed, or a template of it found no value.
-    """
-    check_flag("only_failed", only_failed)
-    if name_pattern is not None:
-        check_text("name_pattern", name_pattern)
-        check_found("name_pattern", name_pattern)
-    return Choice(
-        services=frozenset(ids_of("services", services)) if services is not None else frozenset(),
-        name_pattern=name_pattern,
-        only_failed=only_failed,
-    )

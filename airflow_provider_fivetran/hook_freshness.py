@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_fivetran.arguments import check_choice, check_found, check_text, ids_of, span_of
+from airflow_provider_fivetran.arguments import (
+    WAYS,
+    check_choice,
+    check_found,
+    check_text,
+    check_ways,
+    ids_of,
+    span_of,
+)
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core.freshness import Demand
 from airflow_provider_fivetran.core.moments import read_after
@@ -37,7 +45,7 @@ class FreshnessChecks:
 
     def check_freshness(
         self,
-        connection_ids: Sequence[str] | None = None,
+        connector_ids: Sequence[str] | None = None,
         *,
         group_id: str | None = None,
         destination_name: str | None = None,
@@ -59,7 +67,7 @@ class FreshnessChecks:
         ``succeeded_at``, the end of the last sync that ended well, says. The policies are those of
         :class:`~airflow_provider_fivetran.operators.FivetranFreshnessOperator`.
 
-        :param connection_ids: those connections; with neither these nor a group: all that the key may see.
+        :param connector_ids: those connections; with neither these nor a group: all that the key may see.
         :param group_id: all connections of this group;
         :param destination_name: or of the group with this name, which takes a request more.
         :param exclude: ids of connections that are left out; an empty list or tuple leaves out none, and ``None`` or
@@ -91,13 +99,13 @@ class FreshnessChecks:
             when_empty=when_empty,
         )
         selection = self.select_connections(
-            connection_ids, group_id=group_id, destination_name=destination_name, exclude=exclude
+            connector_ids, group_id=group_id, destination_name=destination_name, exclude=exclude
         )
         return self.report_on(selection, demand)
 
     def select_connections(
         self,
-        connection_ids: object = None,
+        connector_ids: object = None,
         *,
         group_id: str | None = None,
         destination_name: str | None = None,
@@ -105,7 +113,7 @@ class FreshnessChecks:
     ) -> Selection:
         """Make a selection of the connections that are named in one of these ways; without any, of all.
 
-        :param connection_ids: ids, as a sequence or as a text with commas.
+        :param connector_ids: ids, as a sequence or as a text with commas.
         :param group_id: id of a group;
         :param destination_name: or its name, which is looked up (``GET /v1/groups``).
         :param exclude: ids of connections that are left out, in the same forms; an empty list or tuple leaves out
@@ -113,21 +121,15 @@ class FreshnessChecks:
         :raises ValueError: they are named in more than one way, or in none that is allowed.
         :raises FivetranLookupError: no group, or more than one, has that name.
         """
-        ways = {
-            "connection_ids": connection_ids,
-            "group_id": group_id,
-            "destination_name": destination_name,
-        }
-        given = [name for name, value in ways.items() if value is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are given; allowed is one of {', '.join(ways)}")
+        ways = dict(zip(WAYS, (connector_ids, group_id, destination_name), strict=True))
+        check_ways(ways)
         for name in ("group_id", "destination_name"):
             if ways[name] is not None:
                 check_text(name, ways[name])
                 check_found(name, ways[name])
         left_out = frozenset(ids_of("exclude", exclude))
-        if connection_ids is not None:
-            ids = ids_of("connection_ids", connection_ids)
+        if connector_ids is not None:
+            ids = ids_of("connector_ids", connector_ids)
             return Selection(connection_ids=ids, exclude=left_out)
         if destination_name is not None:
             group_id = self.find_group(destination_name).id

@@ -10,12 +10,11 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_fivetran.arguments import (
     SHORTEST_POLL,
+    WAYS,
     check_choice,
+    check_chosen,
     check_flag,
-    check_ids,
     check_share,
-    check_text,
-    check_ways,
     check_whole,
     ids_of,
     span_of,
@@ -50,7 +49,6 @@ __all__ = ["FivetranSyncManyOperator"]
 WEEK = timedelta(days=7)
 # The waits of more than these are too much for what MySQL holds of one trigger.
 MOST_PARALLEL = 200
-WAYS = ("connector_ids", "group_id", "destination_name")
 POLICIES = {
     "when_some_fail": WhenSomeFail,
     "when_empty": WhenEmpty,
@@ -204,24 +202,15 @@ class FivetranSyncManyOperator(FivetranTask, BaseOperator):
         self._check_arguments()
 
     def _check_choice(self) -> None:
-        way = check_ways({name: getattr(self, name) for name in WAYS})
-        narrowing = [name for name in ("services", "name_pattern") if getattr(self, name) is not None]
-        check_flag("only_failed", self.only_failed)
-        if way is None and not narrowing and not self.only_failed:
-            raise ValueError(
-                f"which connections is not said; give one of {', '.join(WAYS)}, or services, name_pattern or "
-                "only_failed. name_pattern='*' means all that the key may see"
-            )
-        for name in ([way] if way else []) + narrowing:
-            if name in {"connector_ids", "services"}:
-                check_ids(
-                    name, getattr(self, name), empty=name == "connector_ids" and self.when_empty == "pass"
-                )
-            else:
-                check_text(name, getattr(self, name))
-        check_ids("exclude", self.exclude, empty=True)
+        check_chosen(self._choice(), empty=self.when_empty == "pass")
         # What comes to nothing must not mean "all".
         self._expect((*WAYS, "services", "name_pattern", "exclude"))
+
+    def _choice(self) -> dict[str, Any]:
+        return {
+            name: getattr(self, name)
+            for name in (*WAYS, "services", "name_pattern", "only_failed", "exclude")
+        }
 
     def _check_outlets(self) -> None:
         if not self.outlets:
@@ -308,15 +297,7 @@ class FivetranSyncManyOperator(FivetranTask, BaseOperator):
 
     def choose(self, hook: FivetranHook) -> tuple[str, ...]:
         """The ids of the connections, as Fivetran shows them now."""
-        return hook.choose_connections(
-            self.connector_ids,
-            group_id=self.group_id,
-            destination_name=self.destination_name,
-            exclude=self.exclude,
-            services=self.services,
-            name_pattern=self.name_pattern,
-            only_failed=self.only_failed,
-        )
+        return hook.choose_connections(**self._choice())
 
     def request(self) -> dict[str, Any]:
         """Which connections were asked for, as plain JSON.
@@ -324,13 +305,11 @@ class FivetranSyncManyOperator(FivetranTask, BaseOperator):
         :raises FivetranArgumentMissing: a template, or another task, has found none where some were to be named.
         """
         self._check_found()
-        several = {
-            name: None if getattr(self, name) is None else list(ids_of(name, getattr(self, name)))
-            for name in ("connector_ids", "services")
-        }
-        one = {name: getattr(self, name) for name in ("group_id", "destination_name", "name_pattern")}
-        exclude = sorted(ids_of("exclude", self.exclude))
-        return {**several, **one, "exclude": exclude, "only_failed": self.only_failed}
+        choice = self._choice()
+        for name, what in (("connector_ids", "id"), ("services", "type")):
+            if choice[name] is not None:
+                choice[name] = list(ids_of(name, choice[name], what=what))
+        return choice | {"exclude": sorted(ids_of("exclude", self.exclude))}
 
     @property
     def limit(self) -> timedelta:

@@ -288,12 +288,12 @@ class TestTemplates:
         ({"fresh_since": ""}, "fresh_since is '': did its template"),
         ({"fresh_within": 0}, "fresh_within is 0; allowed is a timedelta or a number of seconds above 0"),
         ({"fresh_within": "1 hour"}, "fresh_within is '1 hour'; allowed is"),
-        ({"fresh_within": 5, "connector_ids": []}, "connector_ids is []; allowed are ids, at least one"),
-        ({"fresh_within": 5, "connector_ids": [""]}, "an id in connector_ids is ''; allowed is a text"),
-        ({"fresh_within": 5, "connector_ids": 7}, "connector_ids is 7; allowed is a text"),
-        ({"fresh_within": 5, "exclude": [None]}, "an id in exclude is None; allowed is a text"),
-        ({"fresh_within": 5, "exclude": None}, "exclude is None; allowed is a text"),
-        ({"fresh_within": 5, "exclude": ""}, "exclude is ''; allowed is a text"),
+        ({"fresh_within": 5, "connector_ids": []}, "connector_ids is []; allowed are ids, as a list"),
+        ({"fresh_within": 5, "connector_ids": [""]}, "one id in connector_ids is ''; allowed is a text"),
+        ({"fresh_within": 5, "connector_ids": 7}, "connector_ids is 7; allowed are ids, as a list"),
+        ({"fresh_within": 5, "exclude": [None]}, "one id in exclude is None; allowed is a text"),
+        ({"fresh_within": 5, "exclude": None}, "exclude is None; allowed are ids, as a list"),
+        ({"fresh_within": 5, "exclude": ""}, "exclude is ''; allowed are ids, as a list"),
         ({"fresh_within": 5, "group_id": " "}, "group_id is ' '; allowed is a text that is not empty"),
         (
             {"fresh_within": 5, "group_id": "g", "destination_name": "G"},
@@ -630,10 +630,10 @@ class TestHook:
             ({"fresh_within": 5, "when_paused": "wait"}, "when_paused is 'wait'; allowed are"),
             (
                 {"fresh_within": 5, "group_id": "g", "destination_name": "x"},
-                "group_id and destination_name are given",
+                r"group_id \('g'\) and destination_name \('x'\) are given; allowed is one of connector_ids,",
             ),
-            ({"fresh_within": 5, "connection_ids": []}, "no Fivetran connection to look at"),
-            ({"fresh_within": 5, "connection_ids": 7}, "connection_ids is 7; allowed are ids"),
+            ({"fresh_within": 5, "connector_ids": []}, "no Fivetran connection to look at"),
+            ({"fresh_within": 5, "connector_ids": 7}, "connector_ids is 7; allowed are ids"),
         ],
     )
     def test_wrong_arguments(self, hook, given, text):

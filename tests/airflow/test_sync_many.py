@@ -269,13 +269,19 @@ class TestArguments:
                 {},
                 "which connections is not said; give one of connector_ids, group_id, destination_name, or services",
             ),
-            ({"connector_ids": []}, r"connector_ids is \[\]; allowed are ids, at least one"),
-            ({"connector_ids": ["a", ""]}, "an id in connector_ids is ''"),
+            (
+                {"connector_ids": []},
+                r"connector_ids is \[\]; allowed are ids, as a list or as a text with commas, at least one",
+            ),
+            ({"connector_ids": ["a", ""]}, "one id in connector_ids is ''"),
             (
                 {"connector_ids": ["a"], "group_id": "g"},
                 r"connector_ids \(\['a'\]\) and group_id \('g'\) are given",
             ),
-            ({"services": []}, r"services is \[\]"),
+            (
+                {"services": []},
+                r"services is \[\]; allowed are types, as a list or as a text with commas, at least one",
+            ),
             ({"name_pattern": ""}, "name_pattern is ''"),
             ({"group_id": "g", "only_failed": "yes"}, "only_failed is 'yes'; allowed are True and False"),
             (
@@ -300,8 +306,8 @@ class TestArguments:
             ({"group_id": "g", "when_running": "whenever"}, "when_running is 'whenever'"),
             ({"group_id": "g", "restore_schedule": True}, "schedule_type is not set"),
             ({"group_id": "g", "total_timeout": 0}, "total_timeout is 0"),
-            ({"group_id": "g", "exclude": None}, "exclude is None; allowed is a text that is not empty"),
-            ({"group_id": "g", "exclude": ""}, "exclude is ''; allowed is a text that is not empty"),
+            ({"group_id": "g", "exclude": None}, "exclude is None; allowed are ids, as a list or as a text"),
+            ({"group_id": "g", "exclude": ""}, "exclude is ''; allowed are ids, as a list or as a text"),
             ({"group_id": "g", "poll_frequency": 0}, "poll_frequency is 0"),
             (
                 {"group_id": "g", "outlets": [connection_asset("c")]},
@@ -322,7 +328,11 @@ class TestArguments:
             {"services": "None"},
         ):
             story = ManyTask(deferrable, **given).lives()
-            assert "did its template" in str(story.error) or "is no id" in str(story.error)
+            assert (
+                "did its template" in str(story.error)
+                or "is no id" in str(story.error)
+                or "is no type" in str(story.error)
+            )
         assert deferrable.sim.count() == 0
 
     @pytest.mark.parametrize("found", [None, ""])
@@ -340,9 +350,34 @@ class TestArguments:
         add(deferrable, "a")
         with FivetranHook(deferrable.conn_id) as hook:
             with pytest.raises(ValueError, match=r"exclude is .*; allowed are ids"):
-                hook.choose_connections(exclude=exclude)
+                hook.choose_connections(name_pattern="*", exclude=exclude)
             assert deferrable.sim.count() == 0
-            assert hook.choose_connections(exclude=[]) == ("a",)
+            assert hook.choose_connections(name_pattern="*", exclude=[]) == ("a",)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {},
+            {"group_id": None},
+            {"connector_ids": None, "services": None, "name_pattern": None},
+            {"only_failed": False},
+            {"exclude": ["x"]},
+        ],
+    )
+    def test_what_names_none_chooses_none_in_the_hook_either(self, deferrable, given):
+        add(deferrable, "a")
+        told = "which connections is not said; give one of connector_ids"
+        with FivetranHook(deferrable.conn_id) as hook, pytest.raises(ValueError, match=told):
+            hook.choose_connections(**given)
+        assert deferrable.sim.count() == 0
+
+    def test_no_types_are_not_all_types_in_the_hook(self, deferrable):
+        add(deferrable, "a")
+        with FivetranHook(deferrable.conn_id) as hook:
+            with pytest.raises(ValueError, match=r"services is \[\]; allowed are types"):
+                hook.choose_connections(["a"], services=[])
+            assert hook.choose_connections(connector_ids=[]) == ()
+            assert hook.choose_connections(connector_ids=["a"]) == ("a",)
 
 
 class TestOutlets:

@@ -54,8 +54,8 @@ def test_a_list_that_another_task_finds_makes_one_mapped_task(dag):
     [
         ([], {}, "connections is \\[\\]"),
         ({}, {}, "connections is \\[\\]"),
-        ([""], {}, "an id in connections is ''"),
-        ({"orders": None}, {}, "an id in connections is None"),
+        ([""], {}, "one id in connections is ''"),
+        ({"orders": None}, {}, "one id in connections is None"),
         ({"": "c"}, {}, "a name in connections is ''"),
         (["c"], {"group_id": ""}, "group_id is ''"),
         (["c"], {"connector_id": "c"}, "connector_id are given"),
