@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_fivetran.arguments import (
+    WAYS,
     check_choice,
     check_found,
     check_ids,
@@ -14,7 +15,7 @@ from airflow_provider_fivetran.arguments import (
     ids_of,
     span_of,
 )
-from airflow_provider_fivetran.core.moments import read_after
+from airflow_provider_fivetran.core.moments import check_since_or_within, read_after
 from airflow_provider_fivetran.core.policies import WhenEmpty
 from airflow_provider_fivetran.fivetran_task import FivetranTask
 from airflow_provider_fivetran.links import FivetranConnectionLink
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 
 # The XCom with the whole report.
 FRESHNESS_XCOM = "fivetran_freshness"
-WAYS = ("connector_ids", "group_id", "destination_name")
 TROUBLES = ("when_broken", "when_paused", "when_delayed", "when_rescheduled")
 
 
@@ -79,11 +79,7 @@ class FreshnessTask(FivetranTask):
         self._check_way_to_fivetran()
 
     def _check_demand(self) -> None:
-        if (self.fresh_since is None) == (self.fresh_within is None):
-            raise ValueError(
-                f"give either fresh_since or fresh_within; fresh_since is {self.fresh_since!r}, "
-                f"fresh_within is {self.fresh_within!r}"
-            )
+        check_since_or_within(self.fresh_since, self.fresh_within)
         span_of("fresh_within", self.fresh_within)
         if not hasattr(self.fresh_since, "resolve") and "{" not in str(self.fresh_since):
             self._since()

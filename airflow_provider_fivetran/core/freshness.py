@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from airflow_provider_fivetran.core.models import dashboard_link
-from airflow_provider_fivetran.core.moments import read_moment, write_moment
+from airflow_provider_fivetran.core.moments import check_since_or_within, read_moment, write_moment
 from airflow_provider_fivetran.core.reports import reasons_of
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ class Demand:
     """What it means that there are no connections to look at."""
 
     def __post_init__(self) -> None:
-        if (self.fresh_since is None) == (self.fresh_within is None):
-            raise ValueError(
-                f"give either fresh_since or fresh_within; fresh_since is {self.fresh_since!r}, "
-                f"fresh_within is {self.fresh_within!r}"
-            )
+        check_since_or_within(self.fresh_since, self.fresh_within)
 
     def since(self, now: datetime) -> datetime:
         """The earliest end of a sync that is fresh enough."""

@@ -36,6 +36,18 @@ def read_after(value: str | datetime | None, name: str = "completed_after_time")
         ) from None
 
 
+def check_since_or_within(fresh_since: object, fresh_within: object) -> None:
+    """Check that it is said in exactly one way what fresh is.
+
+    :raises ValueError: it is not.
+    """
+    if (fresh_since is None) == (fresh_within is None):
+        raise ValueError(
+            f"give either fresh_since or fresh_within; fresh_since is {fresh_since!r}, "
+            f"fresh_within is {fresh_within!r}"
+        )
+
+
 def write_moment(moment: datetime) -> str:
     """Write a time so that :func:`read_moment` gives it back."""
     return moment.astimezone(UTC).isoformat()
