@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_fivetran.clock import utcnow
-from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.errors import FivetranError, FivetranSyncTimeout
 from airflow_provider_fivetran.core.many import Result
 from airflow_provider_fivetran.core.setbacks import Setbacks
 from airflow_provider_fivetran.killing import state_in_worker
@@ -74,8 +74,10 @@ class Starts:
         self.left: dict[str, Mapping[str, Any]] = {}
         """What earlier visits have left that may run, or has to be concluded, until that has been done."""
         self._at_work: dict[str, OneVisit] = {}
-        self.is_late = False
-        """The time of the task is over."""
+        self.changed: dict[str, OneVisit] = {}
+        """Of those whose turn has not come, the visits that found what an earlier try has changed."""
+        self.why_not: FivetranError | None = None
+        """Why nothing more is started: the time of the task is over, or nobody waits for its syncs any more."""
         self.is_killed = False
         self._seen_to: set[str] = set()
 
@@ -86,7 +88,7 @@ class Starts:
     def visit(self, name: str) -> OneVisit:
         """A visit for this connection, in this thread."""
         context = self.desks.context_of(name)
-        return OneVisit(self._each, context, self._lines, name, is_late=lambda: self.is_late)
+        return OneVisit(self._each, context, self._lines, name, why_not=lambda: self.why_not)
 
     def carry_out(self, jobs: Iterable[Job]) -> None:
         """Do these, and then start as many syncs as there is room for.
@@ -131,7 +133,8 @@ class Starts:
         self.is_killed = True
         limit = time.monotonic() + LONGEST_KILL
         at_work, known = dict(self._at_work), self.left | self.waits
-        visits = {name: visit for name, visit in at_work.items() if name not in self._seen_to}
+        visits = self.changed | {name: visit for name, visit in at_work.items() if name not in self._seen_to}
+        self.changed = {}
         for name in known.keys() - at_work.keys() - self._seen_to:
             visits[name] = self.visit(name)
             visits[name].remember(known[name])
@@ -158,7 +161,7 @@ class Starts:
         return self.is_killed or self.setbacks.fatal is not None
 
     def _next_start(self, doing: int) -> Job | None:
-        if not self.queue or self.is_late or self.setbacks.rests(utcnow()):
+        if not self.queue or self.why_not is not None or self.setbacks.rests(utcnow()):
             return None
         # What may run already needs no room: it has it.
         if self.queue[0] not in self.left and len(self.waits) + doing >= self._most:
@@ -175,7 +178,7 @@ class Starts:
         try:
             return wait(doing, return_when=FIRST_COMPLETED).done
         except AirflowTaskTimeout:  # it comes once; what is being done is brought to its end
-            self.is_late = True
+            self.why_not = FivetranSyncTimeout("the time of the task is over")
             return set()
 
     def _take(self, step: Step) -> bool:
@@ -188,11 +191,15 @@ class Starts:
             (self.waits if step.trouble is None else self.left)[name] = step.wait
         if step.wait is None or step.trouble is None:
             self.left.pop(name, None)
+        self.changed.pop(name, None)
         self._at_work.pop(name, None)
         if step.trouble is not None:
             if self.is_killed:  # and what its visit does after that has been done
                 self._seen_to.add(name)
             self._endure(name, step.trouble, may_run=step.wait is not None)
+            return False
+        if step.result is None and step.wait is None:
+            self.queue.append(name)
             return False
         self.setbacks.started_one()
         if step.result is not None:

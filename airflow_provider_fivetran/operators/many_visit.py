@@ -154,24 +154,35 @@ class ManyVisit:
                 f"{' with outlets' if self._task.outlets else ''}: divide them, by group or by name_pattern"
             )
         if recalled is not None:  # a sync may run, or something may have to be put back
-            ids += tuple(name for name in recalled.memo.ids if name not in ids and self._is_unfinished(name))
+            ids += tuple(name for name in recalled.memo.ids if name not in ids and self._may_run(name))
         return Plan(ids=ids, request=request, begun_at=now)
 
-    def _is_unfinished(self, name: str) -> bool:
-        return self._starts.visit(name).is_unfinished()
+    def _may_run(self, name: str) -> bool:
+        """Whether an earlier try has left a sync of a connection that is not asked for any more."""
+        visit = self._starts.visit(name)
+        kind = visit.left_by_earlier_try()
+        if kind == "changes":
+            visit.put_back()
+        return kind == "sync"
 
     def _divide(self) -> list[Job]:
-        """Let wait for their turn those that no earlier try has started, behind those that one has."""
+        """Let wait for their turn those that no earlier try has started, behind those that one has.
+
+        What one has only changed is put back first: whether its turn comes is not known.
+        """
         left = {name: self._find_what_is_left(name) for name in self._plan.ids}
-        for kinds in ({"sync"}, {"nothing", "changes"}):
-            self._starts.queue.extend(name for name, kind in left.items() if kind in kinds)
-        return [(name, OneVisit.start) for name, kind in left.items() if kind == "good_end"]
+        for wanted in ("sync", "nothing"):
+            self._starts.queue.extend(name for name, kind in left.items() if kind == wanted)
+        at_once = {"good_end": OneVisit.start, "changes": OneVisit.put_back}
+        return [(name, at_once[kind]) for name, kind in left.items() if kind in at_once]
 
     def _find_what_is_left(self, name: str) -> Left:
         visit = self._starts.visit(name)
         kind = visit.left_by_earlier_try()
         if visit.under_way is not None:
             self._starts.left[name] = visit.under_way
+        elif kind == "changes":
+            self._starts.changed[name] = visit
         return kind
 
     def _find_state(self, *, begun_at: datetime | None = None) -> None:
@@ -196,9 +207,10 @@ class ManyVisit:
 
     def _go_on(self, jobs: Iterable[Job]) -> list[str]:
         starts = self._starts
-        starts.is_late = utcnow() >= self._deadline
+        if utcnow() >= self._deadline:
+            starts.why_not = self._out_of_time()
         self._carry_out(jobs)
-        if starts.is_late or utcnow() >= self._deadline:
+        if starts.why_not is not None or utcnow() >= self._deadline:
             return self._end_at_the_deadline(list(starts.waits))
         if starts.setbacks.hopeless is not None:
             starts.give_up_the_rest(starts.setbacks.hopeless)
@@ -208,9 +220,7 @@ class ManyVisit:
 
     def _end_at_the_deadline(self, running: list[str]) -> list[str]:
         starts = self._starts
-        error = FivetranSyncTimeout(
-            f"the time for all syncs of this task, {in_words(self._task.limit)}, is over"
-        )
+        error = self._out_of_time()
         starts.left, starts.waits = starts.left | starts.waits, {}
         in_doubt = [name for name in starts.queue if name in starts.left]
         starts.queue = deque(name for name in starts.queue if name not in starts.left)
@@ -218,8 +228,13 @@ class ManyVisit:
         starts.give_up_the_rest(error)
         return self._conclude()
 
+    def _out_of_time(self) -> FivetranSyncTimeout:
+        return FivetranSyncTimeout(
+            f"the time for all syncs of this task, {in_words(self._task.limit)}, is over"
+        )
+
     def _cut_off(self, names: Iterable[str], error: FivetranError, *, out_of_time: bool) -> None:
-        self._starts.is_late = True
+        self._starts.why_not = error
         self._carry_out(
             (name, partial(OneVisit.cut_off, error=error, out_of_time=out_of_time)) for name in names
         )

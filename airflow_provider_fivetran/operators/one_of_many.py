@@ -128,11 +128,16 @@ class Step:
     trouble: FivetranError | None = None
     """or it could not be started now, and may be later;"""
     wait: Mapping[str, Any] | None = None
-    """or a sync is to be waited for: what its trigger needs. With trouble: a sync that may run all the same."""
+    """or a sync is to be waited for: what its trigger needs. With trouble: a sync that may run all the same.
+
+    None of these: its turn has not come, and what an earlier try had changed was put back."""
 
 
 class OneVisit(Visit):
-    """The visit for one connection."""
+    """The visit for one connection.
+
+    :param why_not: why no sync is to be started any more; ``None``: it is.
+    """
 
     def __init__(
         self,
@@ -141,12 +146,13 @@ class OneVisit(Visit):
         lines: Lines,
         connection_id: str,
         *,
-        is_late: Callable[[], bool],
+        why_not: Callable[[], FivetranError | None],
     ) -> None:
         self._each = each
         super().__init__(each, context, lines.mine, each.order_of)
         self.connection_id = connection_id
-        self._is_late = is_late
+        self._why_not = why_not
+        self._refusal: FivetranError | None = None
         self._is_starting = False
 
     def remember(self, wait: Mapping[str, Any]) -> None:
@@ -178,9 +184,11 @@ class OneVisit(Visit):
         """End the wait, unless one look shows that its sync is over."""
         return self._step(lambda: self.was_cut_off(error, out_of_time=out_of_time))
 
-    def is_unfinished(self) -> bool:
-        """Whether an earlier try has left something to do."""
-        return self.left_by_earlier_try() in {"sync", "changes"}
+    def put_back(self) -> Step:
+        """Put back what an earlier try has changed: its turn may never come."""
+        self.left_by_earlier_try()
+        self._break_off()
+        return Step(connection_id=self.connection_id)
 
     def left_by_earlier_try(self) -> Left:
         """What an earlier try has left: changes to put back, a sync that may run (``under_way``), or a good end."""
@@ -198,8 +206,11 @@ class OneVisit(Visit):
 
     def _start(self, order: Order, *, maybe_started: bool = False) -> Procedure[Start]:
         self._is_starting = True  # maybe once more: after a put-off, or behind the sync of another
-        if self._is_late():
-            return _too_late(self.connection_id)
+        why_not = self._why_not()
+        if why_not is not None:
+            text = f"its sync was not started: {why_not}"
+            self._refusal = type(why_not)(text, connection_id=self.connection_id)
+            return _refused(self._refusal)
         return super()._start(order, maybe_started=maybe_started)
 
     def _conclude_without_one(self, begun: NotNeeded | Skipped) -> str | None:
@@ -218,7 +229,8 @@ class OneVisit(Visit):
             return Step(connection_id=name, result=Result.of(name, "skipped", reason=str(skip)))
         except FivetranError as error:
             # An error of no kind is Airflow's store that keeps nothing: mostly another process has taken the task.
-            if self._is_starting and (_may_pass(error) or type(error) is FivetranError):
+            may_pass = _may_pass(error) or type(error) is FivetranError
+            if self._is_starting and may_pass and error is not self._refusal:
                 return Step(connection_id=name, trouble=error, wait=self.under_way)
             return Step(connection_id=name, result=self._failed(error))
         except Exception as error:  # it must not take those of the other connections along
@@ -248,13 +260,10 @@ class OneVisit(Visit):
         )
 
 
-def _too_late(connection_id: str) -> Procedure[Start]:
+def _refused(error: FivetranError) -> Procedure[Start]:
     """Start nothing: raised as any failure of a start, so that what was changed is put back."""
     yield from ()
-    raise FivetranSyncTimeout(
-        "the time of the task was over before its sync could be started; nothing was started",
-        connection_id=connection_id,
-    )
+    raise error
 
 
 def _may_pass(error: FivetranError) -> bool:

@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_fivetran.core.packing import unpack
 from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncsFailed
 from airflow_provider_fivetran.operators import FivetranSyncManyOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from deaths import Life, nursery
 from kills import THE_TASK, KilledInstance, killed
-from many import BADLY, ENDLESS, WELL, ManyTask, hurried, statuses
+from many import BADLY, ENDLESS, WELL, DiedError, ManyTask, hurried, statuses
 from stories import QUICK, Way, all_events, eventually, execute, rebuilt
 
 PAUSED_BEFORE = {"when_paused": "unpause_and_restore"}
@@ -204,6 +205,73 @@ class TestARetry:
         assert {deferrable.sim.account.connection(name).schedule_type for name in "abcd"} == {"auto"}
 
 
+class TestWhatATryHasChangedBeforeItDied:
+    """Its worker is gone after b was unpaused, and before its sync was triggered. While a runs, b has to wait."""
+
+    @pytest.fixture
+    def changed(self, deferrable):
+        def make(**policy):
+            add(deferrable, "a", "c", plan=ENDLESS)
+            add(deferrable, "b", paused=True)
+            task = ManyTask(
+                deferrable, connector_ids=["a", "b", "c"], max_parallel=2, **PAUSED_BEFORE, **policy
+            )
+            task.store.dies_before = lambda key, value: (
+                key == "fivetran_errand.b" and value["memo"]["ticket"] is not None
+            )
+            with pytest.raises(DiedError):
+                execute(task.make(), task.context)
+            assert not deferrable.sim.account.connection("b").paused
+            task.store.dies_before = lambda _key, _value: False
+            task.arguments["max_parallel"] = 1
+            return task
+
+        return make
+
+    def test_is_put_back_before_its_turn_comes(self, deferrable, changed):
+        trigger = deferral_of(changed().retried()).trigger
+        assert set(unpack(trigger.ticket["waits"])) == {"a"}
+        assert deferrable.sim.account.connection("b").paused
+        assert runs(deferrable, "b") == []
+
+    def test_is_changed_again_when_it_comes(self, deferrable, changed):
+        task = changed()
+        task.arguments["max_parallel"] = 3
+        deferral_of(task.retried())
+        eventually(lambda: runs(deferrable, "b") == ["COMPLETED"])
+
+    def test_is_put_back_when_the_time_is_over(self, deferrable, changed):
+        task = changed()
+        task.arguments["total_timeout"] = 0.001
+        assert statuses(task.retried().lives())["b"] == "not_started"
+        assert deferrable.sim.account.connection("b").paused
+
+    def test_is_put_back_when_the_next_try_is_killed_at_its_beginning(self, deferrable, changed):
+        task = changed(when_killed="leave").retried()
+        kept, task.ti = task.ti, KilledInstance("failed")
+        task.ti.run_id, task.ti.pushed, task.ti.try_number = kept.run_id, kept.pushed, kept.try_number
+        operator, read = task.make(), task.store.get
+
+        def read_and_die(key, default=None):
+            if key == "fivetran_errand.c":
+                operator.on_kill()
+            return read(key, default)
+
+        task.store.get = read_and_die
+        with pytest.raises(FivetranError, match="Airflow ended the task"):
+            execute(operator, task.context)
+        assert deferrable.sim.account.connection("b").paused
+
+    def test_is_put_back_and_not_synced_where_the_next_try_wants_others(self, deferrable, changed):
+        task = changed()
+        task.arguments["connector_ids"] = ["a", "c"]
+        deferral_of(task.retried())
+        told = json.loads(task.ti.pushed["fivetran_syncs"])["connections"]
+        assert [each["connection_id"] for each in told] == ["a", "c"]
+        assert deferrable.sim.account.connection("b").paused
+        assert runs(deferrable, "b") == []
+
+
 class TestAClearedTask:
     def test_syncs_all_once_more(self, deferrable):
         add(deferrable, "a", "b")
@@ -270,6 +338,19 @@ class TestATriggererThatHandsOver:
         else:
             assert found == {"a": "succeeded", "b": "unknown", "c": "waiting"}
         assert deferrable.sim.count("POST") == 2
+
+    def test_or_dies_says_so_of_what_had_to_be_started_after_it(self, deferrable):
+        add(deferrable, "a", plan=SyncPlan(duration=0.5))
+        deferrable.sim.start_sync("a")
+        task = ManyTask(deferrable, connector_ids=["a"], when_running="queue")
+        deferral_of(task)
+        eventually(lambda: deferrable.sim.runs("a")[-1].ended_at)
+        with pytest.raises(Exception, match="Trigger failure"):
+            task.make().resume_execution("__fail__", {"error": "Trigger failure"}, task.context)
+        [told] = json.loads(task.ti.pushed["fivetran_syncs"])["connections"]
+        assert told["status"] == "not_started"
+        assert told["reason"].startswith("its sync was not started: Trigger failure")
+        assert len(deferrable.sim.runs("a")) == 1
 
     @pytest.mark.parametrize("event", [None, {}, {"verdict": "Many"}, {"verdict": "Succeeded"}])
     def test_what_is_no_event_of_ours_is_no_success(self, deferrable, event):
