@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import TaskGroup, XComArg
 
-from airflow_provider_fivetran.arguments import check_ids, check_text, ids_of
+from airflow_provider_fivetran.arguments import check_ids, check_text, ids_of, is_known
 from airflow_provider_fivetran.operators import FivetranOperator
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def sync_each(
     named = [name for name in _OURS if name in arguments]
     if named:
         raise ValueError(
-            f"{' and '.join(named)} are given; allowed are the arguments of FivetranOperator but {', '.join(_OURS)}"
+            f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'} given; allowed are the arguments of "
+            f"FivetranOperator but {', '.join(_OURS)}"
         )
     # Before the group exists: what is wrong must leave no half of it in the DAG of a file that goes on.
     tasks = {} if isinstance(connections, XComArg) else _task_ids(connections, group_id)
@@ -70,6 +71,11 @@ def _task_ids(connections: Sequence[str] | Mapping[str, str], group_id: str) -> 
         named = list(connections.items())
     else:
         check_ids("connections", connections)
+        if not is_known(connections):
+            raise ValueError(
+                f"connections is {connections!r}, with a template; allowed is one for a connection that has a name, "
+                "of which Airflow makes the id of its task: {'orders': '{{ ... }}'}"
+            )
         ids_of("connections", connections)
         each = connections.split(",") if isinstance(connections, str) else list(connections)
         named = [(name.strip(), name.strip()) for name in each]
@@ -96,6 +102,5 @@ def _check_key(what: str, value: object, also: str, longest: int) -> None:
     if not isinstance(value, str) or len(value) > longest or not re.fullmatch(rf"[\w{also}-]+", value):
         raise ValueError(
             f"{what} is {value!r}; allowed are up to {longest} letters, digits and {' '.join(also + '-_')}, of "
-            "which Airflow makes an id. A connection whose id is a template is given by a name: "
-            "{'orders': '{{ ... }}'}"
+            "which Airflow makes an id"
         )

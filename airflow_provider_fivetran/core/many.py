@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.core.policies import WhenSomeFail
 
-__all__ = ["RUNNING", "WAITING", "Result", "Tolerance", "as_xcom", "counts_of", "summary_of", "what_failed"]
+__all__ = [
+    "RUNNING",
+    "WAITING",
+    "Result",
+    "Tolerance",
+    "as_xcom",
+    "counts_of",
+    "line_of",
+    "summary_of",
+    "what_failed",
+]
 
 # Before a connection's turn has come, and while its sync is awaited.
 WAITING, RUNNING = "waiting", "running"
@@ -60,6 +70,9 @@ class Result:
     ) -> Result:
         """A result of bounded length."""
         text = reason or (str(error) if error is not None else None)
+        link = dashboard_link(connection_id)
+        if text is not None and text.endswith(link):  # which stands beside it
+            text = text.removesuffix(link).rstrip().removesuffix(".")
         if text is not None and len(text) > LONGEST_REASON:
             text = f"{text[:LONGEST_REASON]} [...]"
         return cls(
@@ -152,19 +165,20 @@ def summary_of(results: Sequence[Result]) -> str:
     return f"{connections(len(results))}: {counts or 'none'}"
 
 
+def line_of(result: Result) -> str:
+    """What became of one connection whose sync did not end well, why, and where to look."""
+    why = f": {result.reason}" if result.reason else ""
+    return f"{result.connection_id} {result.status.replace('_', ' ')}{why} {result.link}"
+
+
 def what_failed(results: Sequence[Result]) -> str:
     """Each connection whose sync did not end well, why, and where to look: one text of bounded length."""
     failures = [result for result in results if result.is_failure]
     return in_lines(
         f"{len(failures)} of {connections(len(results))} did not sync well:",
-        [_told(each) for each in failures],
+        [line_of(each) for each in failures],
         rest=lambda shown, _: _named(failures[shown:]),
     )
-
-
-def _told(result: Result) -> str:
-    why = f": {result.reason}" if result.reason else ""
-    return f"{result.connection_id} {result.status.replace('_', ' ')}{why} {result.link}"
 
 
 def _named(results: Sequence[Result]) -> str:

@@ -55,7 +55,10 @@ class Selection:
 
     def __str__(self) -> str:
         if self.connection_ids is not None:
-            what = f"the {len(self.connection_ids)} connections that are asked for"
+            count = len(self.connection_ids)
+            what = (
+                f"the {count} connections that are asked for" if count != 1 else "the one that is asked for"
+            )
         elif self.group_id is not None:
             what = f"the connections of the group {self.group_id}"
         else:

@@ -25,7 +25,8 @@ from airflow_provider_fivetran.core.errors import (
     FivetranUnexpectedAnswer,
 )
 from airflow_provider_fivetran.core.events import BrokenOff, read_event
-from airflow_provider_fivetran.core.many import RUNNING, WAITING, Result, as_xcom, summary_of
+from airflow_provider_fivetran.core.lines import connections
+from airflow_provider_fivetran.core.many import RUNNING, WAITING, Result, as_xcom, line_of, summary_of
 from airflow_provider_fivetran.core.moments import in_words, write_moment
 from airflow_provider_fivetran.core.packing import pack, unpack
 from airflow_provider_fivetran.links import FivetranConnectionLink
@@ -88,14 +89,14 @@ class ManyVisit:
         if not self._plan.ids:
             if self._task.when_empty == "fail":
                 raise FivetranLookupError(
-                    "there is no Fivetran connection to sync among those that were asked for; if that is no "
-                    "mistake, set when_empty to 'pass'"
+                    f"there is no Fivetran connection to sync among those that were asked for ({self._asked_for}); "
+                    "if that is no mistake, set when_empty to 'pass'"
                 )
             log.info("There is no connection to sync")
             return self._conclude()
         self._notes.keep_before_a_change(self._plan)
         self._results = {name: Result(connection_id=name, status=WAITING) for name in self._plan.ids}
-        log.info("%d connections to sync, at most %d at once", len(self._plan.ids), self._task.max_parallel)
+        log.info("%s to sync, at most %d at once", connections(len(self._plan.ids)), self._task.max_parallel)
         if recalled is not None:
             return self._go_on(self._divide())
         self._starts.queue.extend(self._plan.ids)
@@ -142,7 +143,7 @@ class ManyVisit:
             plan = recalled.memo
             again = recalled.cleared or plan.request != request or (plan.is_done and recalled.by_this_try)
             if not again:
-                log.info("Going on with the %d connections of an earlier try of this task", len(plan.ids))
+                log.info("Going on with the choice of an earlier try: %s", connections(len(plan.ids)))
                 return Plan(ids=plan.ids, request=request, begun_at=plan.begun_at or now)
         elif self._notes.may_hide_a_sync and self._notes.lasts:
             log.warning("It is not known when an earlier try has begun, and so total_timeout begins anew")
@@ -297,10 +298,7 @@ class ManyVisit:
     def _end(self, result: Result) -> None:
         self._results[result.connection_id] = result
         if result.is_failure:
-            reason = f": {result.reason}" if result.reason else ""
-            log.warning(
-                "%s %s%s %s", result.connection_id, result.status.replace("_", " "), reason, result.link
-            )
+            log.warning("%s", line_of(result))
         else:
             log.info("%s %s", result.connection_id, result.status)
 
@@ -326,6 +324,11 @@ class ManyVisit:
 
     def _push(self) -> None:
         self._context["ti"].xcom_push(key=SYNCS_XCOM, value=as_xcom(list(self._results.values())))
+
+    @property
+    def _asked_for(self) -> str:
+        asked = {name: value for name, value in self._plan.request.items() if value}
+        return ", ".join(f"{name}={value!r}" for name, value in asked.items()) or "connector_ids=[]"
 
     @property
     def _deadline(self) -> datetime:

@@ -254,7 +254,6 @@ class OneVisit(Visit):
         return Result.of(
             self.connection_id,
             status,
-            reason=record.reason if record else None,
             error=error,
             ended_at=record.ended_at_text if record else None,
         )

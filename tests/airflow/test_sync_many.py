@@ -87,6 +87,8 @@ class TestResults:
         assert (failed["error"], failed["permanent"]) == ("FivetranSyncFailed", False)
         assert "the source is locked" in failed["reason"]
         assert "1 of 3 Fivetran connections did not sync well" in str(story.error)
+        assert "b failed: The Fivetran sync of " in str(story.error)
+        assert str(story.error).count("https://") == 1
         assert "the source is locked" in str(story.error)
         assert story.error.link.endswith("/b")
         assert story.xcom("fivetran_link").endswith("/b")
@@ -246,6 +248,7 @@ class TestChoice:
     def test_none_is_an_error(self, deferrable):
         story = ManyTask(deferrable, group_id="other", services="postgres").lives()
         assert isinstance(story.cause, FivetranLookupError)
+        assert "among those that were asked for (group_id='other', services=['postgres'])" in str(story.error)
         assert "when_empty" in str(story.error)
 
     def test_none_may_pass(self, deferrable):

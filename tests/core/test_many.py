@@ -13,7 +13,15 @@ from airflow_provider_fivetran.core.errors import (
     FivetranSyncsFailed,
     FivetranSyncsNeedAttention,
 )
-from airflow_provider_fivetran.core.many import Result, Tolerance, as_xcom, counts_of, summary_of, what_failed
+from airflow_provider_fivetran.core.many import (
+    Result,
+    Tolerance,
+    as_xcom,
+    counts_of,
+    line_of,
+    summary_of,
+    what_failed,
+)
 from airflow_provider_fivetran.core.packing import pack, unpack
 from facts import EARLIER, EARLIER_STILL, at, connection, ticket
 
@@ -87,6 +95,14 @@ class TestWords:
         assert "more: bad" in text
         assert text.endswith("the XCom fivetran_syncs has all")
         assert len(text) < 9000
+
+    def test_an_error_and_a_log_have_a_link_once(self):
+        link = "https://fivetran.com/dashboard/connections/c"
+        for text in (f"sf (salesforce, c) is paused. {link}", "sf (salesforce, c) is paused"):
+            result = Result.of("c", "not_started", error=FivetranConnectionPaused(text))
+            assert result.reason == "sf (salesforce, c) is paused"
+            assert line_of(result) == f"c not started: sf (salesforce, c) is paused {link}"
+            assert what_failed([result]).endswith(f":\n- {line_of(result)}")
 
     def test_the_results_of_a_thousand_are_of_bounded_size(self):
         results = bad(1000, FivetranSyncFailed("x" * 5000))

@@ -233,7 +233,7 @@ def test_the_time_is_fivetrans_where_it_says():
         (Selection(group_id="g"), "among the connections of the group g"),
         (
             Selection(connection_ids=("a",), exclude=frozenset({"a"})),
-            "the 1 connections that are asked for, without 1 that are excluded",
+            "the one that is asked for, without 1 that are excluded",
         ),
     ],
 )
