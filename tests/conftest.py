@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 import airflow_home  # noqa: F401 - sets AIRFLOW_HOME, so it comes before anything that imports Airflow
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_fivetran.simulator import Simulator
 
+
+# A busy machine takes its time; whatever else the profile at hand says, such as that of a CI, stays.
+hypothesis.settings.register_profile("unhurried", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # Workers of pytest-xdist for each processor: most tests wait for a simulated sync, and not for the processor.
 WORKERS_PER_PROCESSOR = 2
