@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
 from airflow_provider_fivetran.announcing import MOST_EVENTS, announce_each
-from airflow_provider_fivetran.clock import BACKSTOP, utcnow
+from airflow_provider_fivetran.clock import beyond, utcnow
 from airflow_provider_fivetran.core.errors import (
     FivetranError,
     FivetranLookupError,
@@ -290,7 +289,7 @@ class ManyVisit:
                 errand=errand.to_json(),
             ),
             method_name="execute_complete",
-            timeout=max(self._deadline - now, timedelta(0)) + BACKSTOP,
+            timeout=beyond(self._deadline),
         )
 
     # --- its end ------------------------------------------------------------------------------------------
