@@ -38,13 +38,18 @@ class FivetranTask:
         check_attempts(self.fivetran_retry_limit)
         check_delay(self.fivetran_retry_delay)
 
-    def _hook(self, conn_id: str | None = None) -> FivetranHook:
-        """A hook for this task; ``conn_id`` is another Airflow connection than its own."""
+    def _hook(self, name: str = "fivetran_conn_id") -> FivetranHook:
+        """A hook with the key of the Airflow connection that this argument names.
+
+        :raises FivetranArgumentMissing: its template has found no value.
+        """
+        conn_id = getattr(self, name)
+        check_found(name, conn_id)
         # What runs a task is imported when it runs: a DAG file is parsed over and over.
         from airflow_provider_fivetran.hooks import FivetranHook  # noqa: PLC0415
 
         return FivetranHook(
-            conn_id or self.fivetran_conn_id,
+            conn_id,
             fivetran_retry_limit=self.fivetran_retry_limit,
             fivetran_retry_delay=self.fivetran_retry_delay,
         )
@@ -65,16 +70,21 @@ class FivetranTask:
             value = getattr(self, str(name))
             for part in rest:
                 value = value[part]
-            check_found(".".join(map(str, (name, *rest))), value)
+            for path, found in _leaves(value, (name, *rest)):
+                check_found(".".join(map(str, path)), found)
 
 
 def _open_parts(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
     """The paths of templates, and of what other tasks give."""
+    return (where for where, leaf in _leaves(value, path) if not is_known(leaf))
+
+
+def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _open_parts(inner, (*path, name))
+            yield from _leaves(inner, (*path, name))
     elif isinstance(value, (list, tuple)):
         for number, inner in enumerate(value):
-            yield from _open_parts(inner, (*path, number))
-    elif not is_known(value):
-        yield path
+            yield from _leaves(inner, (*path, number))
+    else:
+        yield path, value

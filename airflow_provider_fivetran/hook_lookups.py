@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_fivetran.arguments import check_found
-from airflow_provider_fivetran.core.errors import FivetranLookupError
+from airflow_provider_fivetran.core.errors import FivetranArgumentMissing, FivetranLookupError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,14 +68,19 @@ class LookUps:
     ) -> str:
         """The id of a connection that is named in either of the two ways.
 
-        :raises FivetranArgumentMissing: the id is empty.
+        :raises FivetranArgumentMissing: neither is given, or what is given is empty.
         :raises FivetranLookupError: as :meth:`find_connection`.
         """
         if connector_id is not None:
             check_found("connector_id", connector_id)
             return connector_id
         if connector_name is None or destination_name is None:
-            raise ValueError("neither connector_id nor connector_name and destination_name are given")
+            raise FivetranArgumentMissing(
+                "neither connector_id nor connector_name and destination_name are given: did their templates, or "
+                "the tasks they come from, find no value?"
+            )
+        check_found("connector_name", connector_name)
+        check_found("destination_name", destination_name)
         found = self.find_connection(connector_name, destination_name)
         log.info("%s in %s is %s", connector_name, destination_name, found.id)
         return found.id

@@ -8,7 +8,7 @@ from airflow_provider_fivetran.arguments import SHORTEST_POLL, check_choice, che
 from airflow_provider_fivetran.clock import utcnow
 from airflow_provider_fivetran.core import endpoints
 from airflow_provider_fivetran.core.awaited import DEFAULT_START_TIMEOUT
-from airflow_provider_fivetran.core.errors import FivetranError
+from airflow_provider_fivetran.core.errors import FivetranArgumentMissing, FivetranError
 from airflow_provider_fivetran.core.policies import WhenBlocked, WhenPartiallySucceeded
 from airflow_provider_fivetran.core.run_starting import RunOrder, RunStarted, start_run
 from airflow_provider_fivetran.core.run_watch import cancel_whatever_runs, watch_run
@@ -86,14 +86,20 @@ class TransformationCalls:
     ) -> str:
         """The id of a transformation that is given by its id, or by its name.
 
-        :raises FivetranArgumentMissing: the id is empty.
+        :raises FivetranArgumentMissing: neither is given, or what is given is empty.
         :raises FivetranLookupError: as :meth:`find_transformation`.
         """
         if transformation_id is not None:
             check_found("transformation_id", transformation_id)
             return transformation_id
         if transformation_name is None:
-            raise ValueError("neither transformation_id nor transformation_name is given")
+            raise FivetranArgumentMissing(
+                "neither transformation_id nor transformation_name is given: did its template, or the task it comes "
+                "from, find no value?"
+            )
+        check_found("transformation_name", transformation_name)
+        if destination_name is not None:
+            check_found("destination_name", destination_name)
         return self.find_transformation(transformation_name, destination_name).id
 
     def run_transformation(

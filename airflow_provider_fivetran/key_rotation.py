@@ -259,6 +259,8 @@ class KeyRotation:
         try:
             return self._admin.rotate_system_key(holder.key_id, expiration_period=self._expiration_period)
         except FivetranError as error:
+            if holder.is_empty:
+                log.warning("%s", self._take_back(holder))
             if not holder.works or (refusal := self._refusal(holder)) is None:
                 raise
             raise FivetranKeyNotStored(
@@ -277,10 +279,23 @@ class KeyRotation:
                 return
             if attempt < STORE_ATTEMPTS:
                 self._sleep(BETWEEN_LOOKS)
+        if holder.is_empty:
+            left = self._take_back(holder)
         # Out of the except clause, for the error has the secret among the variables of its traceback.
         raise FivetranKeyNotStored(
             f"the new secret of Airflow connection {holder.conn_id!r} could not be stored ({why}). {left}"
         )
+
+    def _take_back(self, holder: Holder) -> str:
+        """Delete the key that was just made, whose secret nobody has: so the next try can make it anew."""
+        try:
+            self._admin.revoke_system_key(holder.key_id)
+        except FivetranError as error:
+            return (
+                f"The system key {holder.key_id} was just made for it and could not be deleted again ({error}): "
+                "delete it before the next try"
+            )
+        return f"The system key {holder.key_id}, which was just made for it, was deleted again"
 
     def _prove(self, holder: Holder, left: str) -> None:
         waited = 0.0
@@ -314,6 +329,8 @@ class KeyRotation:
 
 def _left(holder: Holder, other: Holder) -> str:
     """What is left where the new secret does not arrive."""
+    if holder.is_empty:
+        return f"The system key {holder.key_id} was just made for it, and nothing else was changed"
     living = f"; that of {other.conn_id!r} works, and tasks go on with it" if other.works else ""
     return f"The key of {holder.conn_id!r} is dead until the next rotation, which renews it first{living}"
 

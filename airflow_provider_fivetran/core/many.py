@@ -168,7 +168,8 @@ def summary_of(results: Sequence[Result]) -> str:
 def line_of(result: Result) -> str:
     """What became of one connection whose sync did not end well, why, and where to look."""
     why = f": {result.reason}" if result.reason else ""
-    return f"{result.connection_id} {result.status.replace('_', ' ')}{why} {result.link}"
+    link = "" if result.link and result.link in why else f" {result.link}"
+    return f"{result.connection_id} {result.status.replace('_', ' ')}{why}{link}"
 
 
 def what_failed(results: Sequence[Result]) -> str:

@@ -220,6 +220,8 @@ class FivetranConnectionOperator(FivetranTask, BaseOperator):
         self._check_confirmed()  # templates may have made something else of it
         with failing_at_once_when_pointless(), self._hook() as hook:
             self._check_found()
+            for name in ("config", "auth"):
+                check_fields(name, {} if getattr(self, name) is None else getattr(self, name))
             outcome = self._carry_out(hook, context)
             self.log.info("%s", outcome)
             if self.connect_card is not None and self.state == "present":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_fivetran.arguments import check_choice, check_text, span_of
+from airflow_provider_fivetran.arguments import check_choice, check_found, check_text, span_of
 from airflow_provider_fivetran.core.policies import ExpirationPeriod
 from airflow_provider_fivetran.fivetran_task import FivetranTask
 
@@ -104,7 +104,8 @@ class FivetranRotateKeyOperator(FivetranTask, BaseOperator):
         from airflow_provider_fivetran.raising import failing_at_once_when_pointless  # noqa: PLC0415
 
         settling = span_of("settling", self.settling, zero=True)
-        with failing_at_once_when_pointless(), self._hook(self.admin_conn_id) as admin:
+        with failing_at_once_when_pointless(), self._hook("admin_conn_id") as admin:
+            check_found("fivetran_conn_id", self.fivetran_conn_id)
             return KeyRotation(
                 self.fivetran_conn_id,
                 admin,

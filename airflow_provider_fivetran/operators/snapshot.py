@@ -102,10 +102,11 @@ class FivetranSnapshotOperator(FivetranTask, BaseOperator):
         self._has_target = target is not _NOT_GIVEN
         self._check_has_found_a_target()
         check_target(self.target, target_conn_id)
+        self._expect(["target_conn_id"])
         self._check_way_to_fivetran()
 
     def _check_has_found_a_target(self) -> None:
-        if self._has_target and (self.target is None or self.target == "None"):
+        if self._has_target and self.target in (None, "", "None"):
             from airflow_provider_fivetran.core.errors import FivetranArgumentMissing  # noqa: PLC0415
 
             raise FivetranArgumentMissing(
@@ -123,6 +124,7 @@ class FivetranSnapshotOperator(FivetranTask, BaseOperator):
         ti = context["ti"]
         with failing_at_once_when_pointless(), self._hook() as hook:
             self._check_has_found_a_target()
+            self._check_found()
             try:
                 return hook.take_snapshot(
                     self.target,

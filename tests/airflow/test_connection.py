@@ -23,7 +23,7 @@ from airflow_provider_fivetran.exceptions import (
     FivetranWrongDescription,
 )
 from airflow_provider_fivetran.hooks import FivetranHook
-from airflow_provider_fivetran.operators import FivetranConnectionOperator
+from airflow_provider_fivetran.operators import FivetranConnectionOperator, FivetranFreshnessOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from stories import TaskInstance, TaskStateStore, execute
 
@@ -678,6 +678,29 @@ class TestMistakes:
         ) as failed:
             execute(task, {"ti": TaskInstance()})
         assert isinstance(failed.value.__cause__, FivetranArgumentMissing)
+        assert not blocking.heard
+
+    @pytest.mark.parametrize(
+        ("found", "kind", "text"),
+        [
+            ({"host": None, "port": 5432}, AirflowFailException, "config.host is None: did its template"),
+            ({"host": "db", "hosts": ["a", ""]}, AirflowFailException, "config.hosts.1 is ''"),
+            (None, AirflowFailException, "config is None: did its template"),
+            ([], ValueError, "config is a list; allowed is a dictionary of fields"),
+        ],
+    )
+    def test_nor_does_another_task_that_returns_nothing(self, blocking, found, kind, text):
+        with DAG("d", schedule=None) as dag:
+            config = FivetranFreshnessOperator(task_id="upstream", group_id="g", fresh_within=60).output
+            task = FivetranConnectionOperator(
+                task_id="task",
+                fivetran_conn_id=blocking.conn_id,
+                **{"connector_name": "shop", "group_id": GROUP, **POSTGRES} | {"config": config},
+            )
+        assert dag.task_ids
+        task.config = found  # as Airflow leaves it there
+        with pytest.raises(kind, match=re.escape(text)):
+            execute(task, {"ti": TaskInstance()})
         assert not blocking.heard
 
     @pytest.mark.parametrize(

@@ -417,6 +417,28 @@ def test_a_key_that_was_made_before_a_death_is_to_be_deleted(pair, is_lost):
     assert pair.living == {"main", "spare"}
 
 
+@pytest.mark.parametrize("deletes", [True, False])
+def test_a_key_that_was_made_and_cannot_be_stored_is_deleted_again(pair, deletes):
+    pair.sim.system_keys.remove("spare")
+    pair.declare(pair.spare, "", "")
+    if not deletes:
+        pair.sim.faults.add(Fault("status", status=500, method="DELETE", path="/system-keys/", times=10))
+    with pytest.raises(FivetranKeyNotStored, match="not you") as failed:
+        pair.rotate(_refusing)
+    left = [row.id for row in pair.sim.system_keys.all() if row.id != "main"]
+    assert len(left) == (0 if deletes else 1)
+    assert ("was deleted again" in str(failed.value)) == deletes
+    assert ("delete it before the next try" in str(failed.value)) == (not deletes)
+    assert pair.works(pair.main)
+    if deletes:
+        pair.rotate()
+        assert pair.living == {"main", "spare"}
+
+
+def _refusing(*_given):
+    raise PermissionError("not you")
+
+
 @pytest.mark.parametrize("secret", ["", None, "wrong"])
 @pytest.mark.parametrize("name", ["main", "spare"])
 def test_a_key_without_its_secret_is_known_by_the_login(pair, name, secret):

@@ -18,7 +18,11 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskD
 from jinja2 import Environment
 
 from airflow_provider_fivetran.core.ticket import Ticket
-from airflow_provider_fivetran.exceptions import FivetranLookupError, FivetranSyncTimeout
+from airflow_provider_fivetran.exceptions import (
+    FivetranArgumentMissing,
+    FivetranLookupError,
+    FivetranSyncTimeout,
+)
 from airflow_provider_fivetran.operators import FivetranOperator, FivetranResyncOperator
 from airflow_provider_fivetran.sensors import FivetranSensor
 from airflow_provider_fivetran.simulator import SyncPlan
@@ -403,6 +407,18 @@ class TestWhatCannotWork:
         ti = TaskInstance()
         with pytest.raises(AirflowFailException, match="did its template"):
             execute(task, {"ti": ti, "task_instance": ti})
+
+    @pytest.mark.parametrize("name", ["connector_id", "connector_name", "fivetran_conn_id"])
+    @pytest.mark.parametrize("found", [None, "", "None"])
+    def test_whatever_a_template_finds_nothing_for_fails_at_once(self, blocking, name, found):
+        given = {"connector_id": None, "connector_name": "shop", "destination_name": "Warehouse"}
+        task = blocking.make(FivetranOperator, **given if name == "connector_name" else {})
+        setattr(task, name, found)
+        ti = TaskInstance()
+        with pytest.raises(AirflowFailException, match=r"did (its|their) template") as failed:
+            execute(task, {"ti": ti, "task_instance": ti})
+        assert isinstance(failed.value.__cause__, FivetranArgumentMissing)
+        assert blocking.heard == []
 
     def test_a_refused_key_is_told_by_the_name_of_its_airflow_connection(self, blocking):
         blocking.add()
