@@ -28,7 +28,7 @@ from airflow_provider_fivetran.exceptions import (
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.operators import FivetranSyncManyOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
-from many import BADLY, ENDLESS, WELL, ManyTask, hurried, statuses
+from many import BADLY, ENDLESS, WELL, ManyTask, add, hurried, runs, statuses
 from stories import IS_AIRFLOW_2, Story, all_events, eventually, execute, rebuilt
 
 try:
@@ -43,15 +43,6 @@ LIST = r"/v1/connections$"
 def in_a_hurry():
     with hurried():
         yield
-
-
-def add(way, *names, plan=WELL, **fields):
-    for name in names:
-        way.sim.add_connection(name, default_plan=plan, **fields)
-
-
-def runs(way, name):
-    return [run.status for run in way.sim.accepted(name)]
 
 
 def is_green(story):

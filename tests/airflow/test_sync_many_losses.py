@@ -15,7 +15,7 @@ from airflow_provider_fivetran.exceptions import FivetranError, FivetranSyncsFai
 from airflow_provider_fivetran.hooks import FivetranHook
 from airflow_provider_fivetran.simulator import Fault
 from kills import THE_TASK, KilledInstance, killed
-from many import ENDLESS, WELL, ManyTask, hurried, statuses
+from many import ENDLESS, WELL, ManyTask, add, hurried, runs, statuses
 from stories import all_events, eventually, execute, rebuilt
 
 
@@ -25,15 +25,6 @@ def in_a_hurry(monkeypatch):
     monkeypatch.setattr(triggering, "PATIENCE", timedelta(0))
     with hurried():
         yield
-
-
-def add(way, *names, plan=WELL, **fields):
-    for name in names:
-        way.sim.add_connection(name, default_plan=plan, **fields)
-
-
-def runs(way, name):
-    return [run.status for run in way.sim.accepted(name)]
 
 
 def deferral_of(step):

@@ -24,7 +24,7 @@ from airflow_provider_fivetran.operators import FivetranSyncManyOperator
 from airflow_provider_fivetran.simulator import Fault, SyncPlan
 from deaths import Life, nursery
 from kills import THE_TASK, KilledInstance, killed
-from many import BADLY, ENDLESS, WELL, DiedError, ManyTask, hurried, statuses
+from many import BADLY, ENDLESS, WELL, DiedError, ManyTask, add, hurried, runs, statuses
 from stories import QUICK, Way, all_events, eventually, execute, rebuilt
 
 PAUSED_BEFORE = {"when_paused": "unpause_and_restore"}
@@ -35,15 +35,6 @@ SYNC = r"/sync$"
 def in_a_hurry():
     with hurried():
         yield
-
-
-def add(way, *names, plan=WELL, **fields):
-    for name in names:
-        way.sim.add_connection(name, default_plan=plan, **fields)
-
-
-def runs(way, name):
-    return [run.status for run in way.sim.accepted(name)]
 
 
 def everything_ended(way, *names):

@@ -310,9 +310,9 @@ def raising(error: OSError) -> None:
 
 def test_folders_behind_links_are_looked_through_once(folder):
     (folder / "dags").mkdir()
-    (folder / "shared").mkdir()
-    write(folder / "shared", dag=BEFORE)
-    for name, target in {"a": "../shared", "b": "../shared", "c": ".", "d": "nowhere"}.items():
+    (folder / "common").mkdir()
+    write(folder / "common", dag=BEFORE)
+    for name, target in {"a": "../common", "b": "../common", "c": ".", "d": "nowhere"}.items():
         (folder / "dags" / name).symlink_to(target)
     assert [str(path) for path in find(["dags"], raising)] == ["dags/a/dag.py"]
 

@@ -36,6 +36,17 @@ def hurried() -> Iterator[None]:
         yield
 
 
+def add(way: Way, *names: str, plan: SyncPlan = WELL, **fields: Any) -> None:
+    """Put connections into the simulated account."""
+    for name in names:
+        way.sim.add_connection(name, default_plan=plan, **fields)
+
+
+def runs(way: Way, name: str) -> list[str]:
+    """How each sync of a connection that was triggered has ended, or that it runs."""
+    return [run.status for run in way.sim.accepted(name)]
+
+
 class Store(TaskStateStore):
     """Kept for as long as a test; a process can die when it is about to note something."""
 
