@@ -33,7 +33,6 @@ __all__ = [
     "ids_of",
     "is_known",
     "scope_of",
-    "shorter",
     "span_of",
 ]
 
@@ -73,12 +72,6 @@ def span_of(
         return span
     allowed = f"of at least {least or 0:g}" if zero or least is not None else "above 0"
     raise ValueError(f"{name} is {value!r}; allowed is a timedelta or a number of seconds {allowed}")
-
-
-def shorter(one: timedelta | None, other: timedelta | None) -> timedelta | None:
-    """The shorter of two limits that may be unset."""
-    known = [span for span in (one, other) if span is not None]
-    return min(known, default=None)
 
 
 def _as_span(value: object) -> timedelta | None:

@@ -625,7 +625,7 @@ class TestOperator:
             self.operator(pair, **arguments)
 
 
-@pytest.mark.skipif(not IS_AIRFLOW_2, reason="has the API")
+@pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 has the API that Airflow 2 lacks")
 def test_an_airflow_without_that_api_says_so_before_a_secret_is_made(pair):
     with pytest.raises(
         FivetranKeyNotUsable, match=r"AirflowConnections needs Airflow 3\.0 or newer, this is 2\."
